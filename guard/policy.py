@@ -1,0 +1,146 @@
+"""Policies and the rules of entries: from matches to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from guard.verdict import Action, Kind, Match, Side, Verdict
+
+_BLOCK_ALL: Mapping[Kind, Action] = MappingProxyType(dict.fromkeys(Kind, Action.BLOCK))
+_FLAG_ALL: Mapping[Kind, Action] = MappingProxyType(dict.fromkeys(Kind, Action.FLAG))
+_NO_THRESHOLDS: Mapping[Kind, float] = MappingProxyType({})
+
+DEFAULT_POLICY = "default"
+
+
+class Mode(StrEnum):
+    """`shadow` records what would have been done and does nothing."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+
+
+class Streaming(StrEnum):
+    """How early text may leave; see `guard.stream`."""
+
+    STRICT = "strict"
+    ADAPTIVE = "adaptive"
+
+
+class FailureRule(StrEnum):
+    """What happens to a text that could not be judged."""
+
+    REFUSE = "refuse"
+    ALLOW = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What to do on a match. Lives in the store under a name and changes without a restart.
+
+    `thresholds` override the calibration per kind (cosine, 0 < t <= 1). `rewrite_tries` is at least 1.
+    """
+
+    name: str = DEFAULT_POLICY
+    mode: Mode = Mode.ENFORCE
+    streaming: Streaming = Streaming.ADAPTIVE
+    answer_actions: Mapping[Kind, Action] = field(default_factory=lambda: _BLOCK_ALL)
+    prompt_actions: Mapping[Kind, Action] = field(default_factory=lambda: _FLAG_ALL)
+    refusal: str = "I can't help with that."
+    redaction: str = "[redacted]"
+    rewrite_tries: int = 2
+    thresholds: Mapping[Kind, float] = field(default_factory=lambda: _NO_THRESHOLDS)
+    on_failure: FailureRule = FailureRule.REFUSE
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("a policy needs a name")
+        if not self.refusal.strip() or not self.redaction.strip():
+            raise ValueError("the refusal and the redaction text of a policy must not be empty")
+        if not 1 <= self.rewrite_tries <= 10:
+            raise ValueError("rewrite_tries must be between 1 and 10")
+        for actions in (self.answer_actions, self.prompt_actions):
+            if set(actions) != set(Kind):
+                raise ValueError("a policy names an action for every kind: " + ", ".join(Kind))
+        for action in self.prompt_actions.values():
+            if action in (Action.REDACT, Action.REWRITE):
+                raise ValueError("a prompt can be allowed, flagged or blocked; redact and rewrite are for answers")
+        for kind, threshold in self.thresholds.items():
+            if not 0.0 < threshold <= 1.0:
+                raise ValueError(f"the threshold of kind {kind} must be above 0 and at most 1")
+
+    def action(self, kind: Kind, side: Side) -> Action:
+        """What this policy does about a match of that kind on that side."""
+        return (self.answer_actions if side is Side.ANSWER else self.prompt_actions)[kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one active entry asks for. `label` is public: it may be named to the model and to clients."""
+
+    entry_id: str
+    kind: Kind
+    policy: Policy
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All active rules of one namespace at one revision."""
+
+    revision: int
+    by_entry: Mapping[str, Rule]
+    default: Policy = field(default_factory=Policy)
+
+    def decide(self, matches: Iterable[Match], side: Side, failed: tuple[str, ...] = ()) -> Verdict:
+        """The strongest action that any match or failure asks for. Matches of unknown entries are ignored."""
+        action = shadowed = Action.ALLOW
+        kept = []
+        for match in matches:
+            rule = self.by_entry.get(match.entry_id)
+            if rule is None:
+                continue
+            kept.append(match)
+            wanted = rule.policy.action(match.kind, side)
+            if rule.policy.mode is Mode.SHADOW:
+                shadowed = max(shadowed, wanted)
+                wanted = min(wanted, Action.FLAG)
+            action = max(action, wanted)
+        if failed and self.on_failure is FailureRule.REFUSE:
+            action = Action.BLOCK
+        return Verdict(action, tuple(kept), failed, self.revision, shadowed)
+
+    def policy_of(self, verdict: Verdict, side: Side = Side.ANSWER) -> Policy:
+        """The policy whose action the verdict carries out: its refusal, redaction and tries apply."""
+        for match in verdict.matches:
+            policy = self.by_entry[match.entry_id].policy
+            if policy.mode is Mode.ENFORCE and policy.action(match.kind, side) == verdict.action:
+                return policy
+        return self.default
+
+    @property
+    def policies(self) -> frozenset[str]:
+        """Names of the policies that active entries use."""
+        return frozenset(rule.policy.name for rule in self.by_entry.values())
+
+    @property
+    def streaming(self) -> Streaming:
+        """The strictest streaming mode that an active entry asks for.
+
+        Redaction must never show half a span, so an entry that may be redacted holds whole windows back.
+        """
+        for rule in self.by_entry.values():
+            policy = rule.policy
+            redacts = policy.mode is Mode.ENFORCE and policy.answer_actions[rule.kind] is Action.REDACT
+            if policy.streaming is Streaming.STRICT or redacts:
+                return Streaming.STRICT
+        return Streaming.ADAPTIVE if self.by_entry else self.default.streaming
+
+    @property
+    def on_failure(self) -> FailureRule:
+        """`refuse` as soon as one active entry, or the default policy of an empty namespace, asks for it."""
+        rules = [rule.policy.on_failure for rule in self.by_entry.values()] or [self.default.on_failure]
+        return FailureRule.REFUSE if FailureRule.REFUSE in rules else FailureRule.ALLOW

@@ -1,0 +1,82 @@
+"""Where a text is cut into segments, and which windows are judged: functions of the text alone.
+
+A segment is a sentence, a line, or a stretch of at most `max_words` words. A very short sentence says nothing by
+itself and is joined to the next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from guard.words import Token
+
+_TERMINAL: Final = frozenset(".!?\u2026\u3002\uff01\uff1f\uff0e\u203d\u061f\u0964")
+_CLOSERS: Final = frozenset("\"')]}*_`\u201d\u2019\u00bb\u203a\u300d\u300f\uff09")
+_NEWLINES: Final = frozenset("\n\r\u2028\u2029\x0b\x0c\x85")
+_FULL_WIDTH: Final = frozenset("\u3002\uff01\uff1f")
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRule:
+    """How windows are cut. Thresholds belong to a rule: another rule needs another calibration.
+
+    A window is one segment, and that segment joined to each run of up to `overlap` segments before it.
+    `opening_words` is how often, in words, the unfinished segment is judged in adaptive mode.
+    `exchange_segments` is how many first segments are judged together with the turn that they answer.
+    """
+
+    min_words: int = 3
+    max_words: int = 32
+    overlap: int = 1
+    opening_words: int = 8
+    exchange_segments: int = 2
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_words <= self.max_words:
+            raise ValueError("a window rule needs 1 <= min_words <= max_words")
+        if self.overlap < 0 or self.opening_words < 1 or self.exchange_segments < 0:
+            raise ValueError("overlap and exchange_segments must not be negative, opening_words at least 1")
+
+
+DEFAULT_RULE: Final = WindowRule()
+
+
+class Segmenter:
+    """Says after each token whether a segment ends there.
+
+    ```
+        "It rained. | In 1648 the treaty was signed | …"
+          terminal ^ then white space: a cut          ^ max_words: a cut
+    ```
+    """
+
+    def __init__(self, rule: WindowRule) -> None:
+        self._rule = rule
+        self.words = 0
+        self._terminal = False
+        self._wide = False
+
+    def push(self, token: Token, words: int, following: str) -> bool:
+        """True when the segment ends at `token.end`. `following` is the character there."""
+        self.words += words
+        for char in token.text:
+            if char in _TERMINAL:
+                self._terminal = True
+                self._wide = char in _FULL_WIDTH
+            elif char not in _CLOSERS:
+                self._terminal = self._wide = False
+        if self._cuts(following):
+            self.words = 0
+            self._terminal = self._wide = False
+            return True
+        return False
+
+    def _cuts(self, following: str) -> bool:
+        if self.words >= self._rule.max_words:
+            return True
+        if self.words < self._rule.min_words:
+            return False
+        if self._terminal and (following.isspace() or (self._wide and following not in _CLOSERS)):
+            return True
+        return following in _NEWLINES

@@ -1,0 +1,214 @@
+"""Words: how the guard reads text, whatever it is dressed in, without losing the positions in the original.
+
+A *word* is a maximal run of Unicode letters or digits after NFKC and case folding. Invisible characters inside a
+word are dropped, and characters that look like Latin letters are read as those. Text is read in *tokens*: pieces
+that can be normalised on their own, because the character that begins the next one combines with nothing before
+it. What a token says is therefore a function of the text alone, never of how the text arrived.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from guard.errors import MachineMisused
+
+LONGEST_TOKEN: Final = 256
+"""Characters after which a token is cut even where no boundary stands; a longer word is read in pieces."""
+
+# Begins a token: neither letter, digit, mark nor invisible, and no part of one under NFKC. Characters that are
+# missing here stay inside their token and part its words there: the set decides how soon, not what is read.
+_BOUNDARY: Final = re.compile(
+    r"[\x00-/:-@\[-`{-\x9f\xa0\xa1-\xa7\xab\xac\xb0\xb1\xb6\xb7\xbb\xbf\xd7\xf7"
+    r"\u2000-\u200a\u2010-\u2029\u202f-\u205f\u2190-\u245f\u2500-\u2775\u2794-\u2bff\u2e00-\u2e2e\u2e30-\u2e5d"
+    r"\u3000-\u3004\u3008-\u3020\u3030\u303d\u30fb\ufe10-\ufe1f\ufe30-\ufe6b\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40"
+    r"\uff5b-\uff65\U0001f300-\U0001faff]"
+    r"|(?<=[\u3002\uff01\uff1f])[^\W_]"  # a full-width stop needs no white space behind it
+)
+_ASCII_WORD: Final = re.compile(r"[A-Za-z0-9]+")
+_INVISIBLE: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
+)
+# Characters that look like a Latin letter in either case, by what they look like. Read after case folding, so a
+# capital stands here as its small letter.
+_LOOK_ALIKES: Final = str.maketrans(
+    {
+        char: latin
+        for latin, chars in {
+            "a": "\u0430\u03b1\u0251",
+            "b": "\u0432\u03b2",
+            "c": "\u0441\u03f2\u1d04",
+            "d": "\u0501",
+            "e": "\u0435\u0451\u03b5\u212e",
+            "g": "\u0581\u0261",
+            "h": "\u043d\u04bb\u0570",
+            "i": "\u0456\u0457\u03b9\u0131\u0269",
+            "j": "\u0458\u03f3",
+            "k": "\u043a\u03ba",
+            "l": "\u04cf\u04c0",
+            "m": "\u043c",
+            "n": "\u03b7\u0578",
+            "o": "\u043e\u03bf\u0585\u1d0f",
+            "p": "\u0440\u03c1",
+            "q": "\u051b",
+            "s": "\u0455",
+            "t": "\u0442\u03c4",
+            "u": "\u03c5\u057d",
+            "v": "\u03bd\u0475",
+            "w": "\u051d\u0461",
+            "x": "\u0445\u03c7",
+            "y": "\u0443\u03b3",
+            "z": "\u03b6",
+        }.items()
+        for char in chars
+    }
+)
+
+
+class Word(NamedTuple):
+    """A normalised word and the span text[start:end] that it stands for."""
+
+    norm: str
+    start: int
+    end: int
+
+
+class Token(NamedTuple):
+    """A stretch text[start:end] that is read on its own."""
+
+    text: str
+    start: int
+    end: int
+
+
+def _joins(char: str) -> bool:
+    """True for a character that may compose onto the one before it."""
+    return unicodedata.category(char)[0] == "M" or "\u1160" <= char <= "\u11ff" or "\ud7b0" <= char <= "\ud7ff"
+
+
+def _clusters(text: str) -> Iterator[tuple[int, int]]:
+    """Spans of characters with everything that may compose onto them."""
+    start = 0
+    for position in range(1, len(text)):
+        if not _joins(text[position]):
+            yield start, position
+            start = position
+    if text:
+        yield start, len(text)
+
+
+def _fold(cluster: str) -> str:
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", cluster).casefold())
+    return folded.translate(_LOOK_ALIKES)
+
+
+def _words_of_any(text: str, offset: int) -> list[Word]:
+    found: list[Word] = []
+    letters: list[str] = []
+    begin = finish = 0
+    for start, end in _clusters(text):
+        for char in _fold(_INVISIBLE.sub("", text[start:end])):
+            if unicodedata.category(char)[0] in "LN":
+                if not letters:
+                    begin = start
+                letters.append(char)
+                finish = end
+            elif letters and unicodedata.category(char)[0] != "M":
+                found.append(Word("".join(letters), begin + offset, finish + offset))
+                letters = []
+    if letters:
+        found.append(Word("".join(letters), begin + offset, finish + offset))
+    return found
+
+
+def words_of_token(token: Token) -> list[Word]:
+    """The words of one token, with positions in the whole text."""
+    text, offset = token.text, token.start
+    if text.isascii():
+        return [Word(m[0].lower(), m.start() + offset, m.end() + offset) for m in _ASCII_WORD.finditer(text)]
+    return _words_of_any(text, offset)
+
+
+def words_of(text: str) -> list[Word]:
+    """All words of a complete text."""
+    splitter = TokenSplitter()
+    tokens = [*splitter.feed(text), *splitter.end()]
+    return [word for token in tokens for word in words_of_token(token)]
+
+
+def _last_gap(text: str) -> int:
+    """Where to cut a token that grew too long: before its last character that belongs to no word, else at its end."""
+    for position in range(len(text) - 1, 0, -1):
+        if unicodedata.category(text[position])[0] in "PSZ" and not any(
+            unicodedata.category(c)[0] in "LN" for c in _fold(text[position])
+        ):
+            return position
+    return len(text)
+
+
+class TokenSplitter:
+    """Cuts a text that arrives in pieces into tokens.
+
+    ```
+        text:    Hello| world|!| It|'|s      a token ends where the next boundary character begins,
+        tokens:  ^     ^      ^ ^   ^ ^      so the last one stays open until more text or `end()` comes
+    ```
+    """
+
+    def __init__(self) -> None:
+        self._open = ""
+        self._start = 0
+        self._ended = False
+
+    @property
+    def length(self) -> int:
+        """Characters fed so far."""
+        return self._start + len(self._open)
+
+    def feed(self, text: str) -> list[Token]:
+        """Take more text; answer the tokens that it completed."""
+        if self._ended:
+            raise MachineMisused("the splitter was fed after its end")
+        tokens: list[Token] = []
+        scanned = len(self._open)
+        buffer = self._open + text
+        begin = 0
+        for found in _BOUNDARY.finditer(buffer, scanned):
+            cut = found.start()
+            if cut > begin:
+                begin = self._emit(buffer, begin, cut, tokens)
+        begin = self._cut_long(buffer, begin, len(buffer), tokens)
+        self._open = buffer[begin:]
+        self._start += begin
+        return tokens
+
+    def end(self) -> list[Token]:
+        """No more text comes; answer the token that was open, if any."""
+        if self._ended:
+            raise MachineMisused("the splitter was ended twice")
+        self._ended = True
+        tokens: list[Token] = []
+        if self._open:
+            self._emit(self._open, 0, len(self._open), tokens)
+            self._start, self._open = self._start + len(self._open), ""
+        return tokens
+
+    def _emit(self, buffer: str, begin: int, cut: int, tokens: list[Token]) -> int:
+        begin = self._cut_long(buffer, begin, cut, tokens)
+        if begin < cut:
+            tokens.append(Token(buffer[begin:cut], self._start + begin, self._start + cut))
+        return cut
+
+    def _cut_long(self, buffer: str, begin: int, cut: int, tokens: list[Token]) -> int:
+        """Cut what is longer than a token may be. One character beyond the limit must be known, so that a mark that
+        composes onto the last character is never parted from it."""
+        while cut - begin > LONGEST_TOKEN:
+            stop = begin + _last_gap(buffer[begin : begin + LONGEST_TOKEN])
+            while stop > begin + 1 and _joins(buffer[stop]):
+                stop -= 1
+            tokens.append(Token(buffer[begin:stop], self._start + begin, self._start + stop))
+            begin = stop
+        return begin
