@@ -26,11 +26,11 @@ class WindowRule:
     `exchange_segments` is how many first segments are judged together with the turn that they answer.
     """
 
-    min_words: int = 3
+    min_words: int = 4
     max_words: int = 32
     overlap: int = 1
     opening_words: int = 8
-    exchange_segments: int = 2
+    exchange_segments: int = 3
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_words <= self.max_words:

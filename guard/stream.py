@@ -72,8 +72,6 @@ class StreamMachine:
         self._ended = self._closed = False
         self._noted: list[Verdict] = []
 
-    # -- what a driver may ask --------------------------------------------------------------------------------------
-
     @property
     def released(self) -> int:
         """Characters of the original text that have left or were redacted."""
@@ -93,8 +91,6 @@ class StreamMachine:
     def verdicts(self) -> Sequence[Verdict]:
         """Every verdict so far that found something, in the order of the text."""
         return self._noted
-
-    # -- the three verbs --------------------------------------------------------------------------------------------
 
     def feed(self, text: str) -> None:
         """More text. Raises `MachineMisused` after `end()` or a `Stop`."""
@@ -155,8 +151,6 @@ class StreamMachine:
                 break
             self._steps.popleft()
             self._take(step, by_step.get(id(step), []))
-
-    # -- reading ----------------------------------------------------------------------------------------------------
 
     def _read(self, token: Token, following: str) -> bool:
         """Read one token; `following` is the character after it. False when the text stops here."""
@@ -228,8 +222,6 @@ class StreamMachine:
                 limit = span.start
                 break
         return limit
-
-    # -- concluding -------------------------------------------------------------------------------------------------
 
     def _check(self) -> Check:
         return Check(tuple(w for step in self._awaiting for w in step.windows))
