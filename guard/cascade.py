@@ -84,15 +84,24 @@ class _Case:
         self.peaks: dict[Kind, float] = {}
 
     def finding(self) -> Finding:
-        undecided = self.open and not self.failed
+        undecided = self.open and not self.failed and not self.matches
         return Finding(tuple(self.matches), undecided, tuple(self.failed), self.peaks)
+
+
+def _always(match: Match) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """Ordered stages. Thread-safe, since its detectors are."""
+    """Ordered stages. Thread-safe, since its detectors are.
+
+    `sure` says whether one match is enough to stop: a match whose entry is only flagged must not hide what a later
+    stage would find of an entry that blocks.
+    """
 
     stages: tuple[Stage, ...]
+    sure: Callable[[Match], bool] = _always
 
     def judge(self, windows: Sequence[Window], clock: Callable[[], float]) -> tuple[list[Finding], list[StageReport]]:
         """One finding per window, and a report per stage that ran. `clock` gives seconds."""
@@ -103,12 +112,14 @@ class Cascade:
             if not waiting:
                 break
             started = clock()
-            outcomes = self._run(stage, [windows[i] for i in waiting], [cases[i] for i in waiting])
+            outcomes = self._run(stage, [windows[i] for i in waiting], [cases[i] for i in waiting], self.sure)
             reports.append(StageReport(stage.detector.name, clock() - started, outcomes))
         return [case.finding() for case in cases], reports
 
     @staticmethod
-    def _run(stage: Stage, windows: Sequence[Window], cases: Sequence[_Case]) -> dict[Outcome, int]:
+    def _run(
+        stage: Stage, windows: Sequence[Window], cases: Sequence[_Case], sure: Callable[[Match], bool]
+    ) -> dict[Outcome, int]:
         name = stage.detector.name
         try:
             found = stage.detector.find(windows)
@@ -119,21 +130,22 @@ class Cascade:
             return {Outcome.ERROR: len(cases)}
         outcomes: dict[Outcome, int] = {}
         for case, evidence in zip(cases, found, strict=True):
-            outcome = _apply(stage, case, evidence)
+            outcome = _apply(stage, case, evidence, sure)
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
         return outcomes
 
 
-def _apply(stage: Stage, case: _Case, evidence: Sequence[Evidence]) -> Outcome:
+def _apply(stage: Stage, case: _Case, evidence: Sequence[Evidence], sure: Callable[[Match], bool]) -> Outcome:
     for e in evidence:
         case.peaks[e.kind] = max(case.peaks.get(e.kind, e.score), e.score)
     convicting = [e for e in evidence if stage.convicts(e)]
     if convicting:
-        case.open = False
-        case.matches.extend(
+        found = [
             Match(e.entry_id, e.kind, stage.detector.name, e.score, stage.convict_at[e.kind], e.start, e.end)
             for e in convicting
-        )
+        ]
+        case.matches.extend(found)
+        case.open = not any(sure(match) for match in found)
         return Outcome.CONVICT
     if stage.clears(evidence):
         case.open = False

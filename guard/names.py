@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Set
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from guard.words import Word, words_of
 
@@ -35,15 +35,18 @@ def _plain(norm: str) -> str:
     return letters.lstrip("0") or "0" if letters.isdecimal() else letters
 
 
+T = TypeVar("T", str, int)
+
+
 @dataclass(frozen=True, slots=True)
-class Mentions:
-    """`names` are the names and numbers of a text, `words` all of its words; both normalised."""
+class Mentions(Generic[T]):
+    """`names` are the names and numbers of a text, `words` all of its words: normalised, or hashes of that."""
 
-    names: Set[str]
-    words: Set[str]
+    names: Set[T]
+    words: Set[T]
 
 
-def mentions(*texts: str) -> Mentions:
+def mentions(*texts: str) -> Mentions[str]:
     """What several texts mention together. Linear in their length."""
     names: set[str] = set()
     words: set[str] = set()
@@ -75,7 +78,7 @@ def _joined(text: str, word: Word, following: Word) -> bool:
     return text[word.end : following.start] in (" ", "-") and text[following.start].isupper()
 
 
-def agreement(entry: Mentions, text: Mentions) -> float:
+def agreement(entry: Mentions[T], text: Mentions[T]) -> float:
     """1.0 when the text names what the entry names, 0.0 when it names only other things.
 
     Case is used to find names, never to compare them, so a name in small letters still agrees.

@@ -140,6 +140,14 @@ class Rules:
         return Streaming.ADAPTIVE if self.by_entry else self.default.streaming
 
     @property
+    def redaction(self) -> str:
+        """What stands for a redacted span: the text of the first policy that redacts."""
+        for rule in self.by_entry.values():
+            if rule.policy.answer_actions[rule.kind] is Action.REDACT:
+                return rule.policy.redaction
+        return self.default.redaction
+
+    @property
     def on_failure(self) -> FailureRule:
         """`refuse` as soon as one active entry, or the default policy of an empty namespace, asks for it."""
         rules = [rule.policy.on_failure for rule in self.by_entry.values()] or [self.default.on_failure]

@@ -75,6 +75,14 @@ def test_a_stage_that_only_clears_is_not_missed() -> None:
     assert [bool(f.matches) for f in findings] == [False, True]
 
 
+def test_a_match_that_is_not_enough_leaves_the_window_to_the_next_stage() -> None:
+    """The first stage finds an entry that is only flagged, the second one another that blocks."""
+    first, second = Stage(Scores("first"), CONVICT, CLEAR), Stage(Scores("second"), CONVICT, CLEAR)
+    findings, _ = judge(Cascade((first, second), lambda match: match.detector == "second"), "f1=0.9")
+    assert [m.detector for m in findings[0].matches] == ["first", "second"]
+    assert not findings[0].undecided
+
+
 def test_stage_times_are_the_clocks() -> None:
     _, reports = judge(Cascade((Stage(Scores("only"), CONVICT, CLEAR),)), "f1=0.1")
     assert reports[0].seconds == 1.0

@@ -1,0 +1,139 @@
+"""From one snapshot to the next: the changes of the store become tables and rules. No thread, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from guard.policy import Policy, Rule
+from guard.verdict import Kind
+from index.forms import Form
+from index.imprint import Imprint
+from index.policies import policy_from_json
+from index.recorder import imprint_of
+from index.records import Changes, EntryRecord
+from index.sealing import Sealer
+from index.shingles import Print
+from index.snapshot import Holding, Snapshot, Tools, empty_holding, view_of
+from index.vectors import Row, VectorTable
+
+
+@dataclass(slots=True)
+class _Delta:
+    """What changes in one namespace."""
+
+    removed: set[str] = field(default_factory=set)
+    added: list[EntryRecord] = field(default_factory=list)
+    policies: dict[str, Policy] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A snapshot with what it was made of, and when the next active entry expires (epoch seconds)."""
+
+    snapshot: Snapshot
+    holdings: Mapping[str, Holding]
+    next_expiry: float | None = None
+
+    @classmethod
+    def blank(cls, tools: Tools) -> State:
+        """Before anything was read: revision 0, nothing held."""
+        return cls(Snapshot(0, {}, tools), {})
+
+
+class Advancer:
+    """Applies changes. `sealer` opens what the store holds."""
+
+    def __init__(self, tools: Tools, sealer: Sealer) -> None:
+        self._tools, self._sealer = tools, sealer
+
+    def advance(self, state: State, changes: Changes, now: float) -> State:
+        """The state after these changes; entries that have expired by `now` are left out."""
+        deltas: dict[str, _Delta] = {}
+        for namespace, entry_id in changes.removed:
+            deltas.setdefault(namespace, _Delta()).removed.add(entry_id)
+        for record in changes.entries:
+            delta = deltas.setdefault(record.namespace, _Delta())
+            delta.removed.add(record.id)
+            if record.expires_at is None or record.expires_at > now:
+                delta.added.append(record)
+        for row in changes.policies:
+            deltas.setdefault(row.namespace, _Delta()).policies[row.name] = policy_from_json(row.body)
+        return self._with(state, deltas, changes.revision)
+
+    def expire(self, state: State, now: float) -> State:
+        """The state without the entries that have expired by `now`; the same object when there are none."""
+        deltas = {
+            name: _Delta({entry_id for entry_id, at in holding.expiring.items() if at <= now})
+            for name, holding in state.holdings.items()
+        }
+        due = {name: delta for name, delta in deltas.items() if delta.removed}
+        return self._with(state, due, state.snapshot.revision) if due else state
+
+    def compact(self, state: State) -> State:
+        """The same state with its tables folded where that is due; the same object when it is not."""
+        due = {name: holding.compacted() for name, holding in state.holdings.items() if holding.needs_compacting}
+        return self._published(state, due, state.snapshot.revision) if due else state
+
+    def _with(self, state: State, deltas: Mapping[str, _Delta], revision: int) -> State:
+        changed = {
+            name: self._held(state.holdings.get(name) or empty_holding(self._tools), delta)
+            for name, delta in deltas.items()
+        }
+        return self._published(state, changed, revision)
+
+    def _published(self, state: State, changed: Mapping[str, Holding], revision: int) -> State:
+        views = {name: view.at(revision) for name, view in state.snapshot.views.items() if name not in changed}
+        views |= {name: view_of(name, revision, holding, self._tools) for name, holding in changed.items()}
+        holdings = {**state.holdings, **changed}
+        expiry = min((at for holding in holdings.values() for at in holding.expiring.values()), default=None)
+        return State(Snapshot(revision, views, self._tools), holdings, expiry)
+
+    def _held(self, before: Holding, delta: _Delta) -> Holding:
+        policies = {**before.policies, **delta.policies}
+        held = replace(before, policies=policies)
+        rules, expiring, mentions = dict(before.by_entry), dict(before.expiring), dict(before.mentions)
+        if delta.policies:
+            rules = {i: replace(r, policy=policies.get(r.policy.name, r.policy)) for i, r in rules.items()}
+        for entry_id in delta.removed:
+            rules.pop(entry_id, None)
+            expiring.pop(entry_id, None)
+            mentions.pop(entry_id, None)
+        for record in delta.added:
+            policy = policies.get(record.policy) or replace(held.default, name=record.policy)
+            rules[record.id] = Rule(record.id, record.kind, policy, record.label)
+            if record.expires_at is not None:
+                expiring[record.id] = record.expires_at
+        imprints = [(record, imprint_of(record, self._sealer)) for record in delta.added]
+        mentions |= {record.id: imprint.mentions for record, imprint in imprints if record.kind is Kind.FACT}
+        touched = bool(delta.removed or delta.added)
+        return replace(
+            held,
+            by_entry=rules,
+            expiring=expiring,
+            mentions=mentions,
+            tables=dict(self._tables(before, delta.removed, imprints)) if touched else before.tables,
+            shingles=before.shingles.changed(delta.removed, list(_prints(imprints))) if touched else before.shingles,
+        )
+
+    def _tables(
+        self, before: Holding, removed: Collection[str], imprints: Sequence[tuple[EntryRecord, Imprint]]
+    ) -> Iterator[tuple[Form, VectorTable]]:
+        for form, table in before.tables.items():
+            rows: list[Row] = []
+            parts = [np.zeros((0, table.dimensions), dtype=np.float32)]
+            for record, imprint in imprints:
+                mine = [i for i, mark in enumerate(imprint.marks) if mark.form is form]
+                rows += [Row(record.id, record.kind, imprint.marks[i].counter) for i in mine]
+                parts.append(imprint.vectors[mine])
+            matrix = np.concatenate(parts)
+            first = not len(table) and not table.needs_compacting
+            yield form, VectorTable.built(rows, matrix) if first else table.changed(removed, rows, matrix)
+
+
+def _prints(imprints: Sequence[tuple[EntryRecord, Imprint]]) -> Iterator[Print]:
+    for record, imprint in imprints:
+        for known in imprint.fingerprints:
+            yield Print.of(record.id, record.kind, known)
