@@ -1,0 +1,267 @@
+"""What the two dialects with `choices` share: envelope, usage, errors, endings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from server.dialects.dialect import (
+    Asked,
+    Channel,
+    Ending,
+    Frame,
+    FrameKind,
+    Json,
+    Piece,
+    Unreadable,
+    UpstreamError,
+    encode,
+)
+from server.dialects.envelope import HEAD
+from server.dialects.fields import Fields, is_name, keep_known
+from server.dialects.options import Options, apply_options, count, flag, name, read_object, section
+from server.dialects.sse import DONE, SseEvent, encode_event
+from server.faults import Told
+
+MOST_CHOICES: Final = 128
+_WARMEST: Final = 1.5
+
+
+class ChoicesDialect:
+    """The common half. A dialect of this family names its fields and says where text stands in a choice."""
+
+    name: str
+    path: str
+    speech: str
+    _options: Options
+    _event_fields: Fields
+    _body_fields: Fields
+    _objects: tuple[str, str]  # of an event, of a whole answer
+    _id_prefix: str
+
+    # -- what the two say differently --
+
+    def _conversation(self, body: Json) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """All texts, and the last turn of each prompt. Raises `RequestRefused`."""
+        raise NotImplementedError
+
+    def _pieces(self, choice: Json, index: int, whole: bool) -> Iterator[Piece]:
+        raise NotImplementedError
+
+    def _delta(self, text: str, opens: bool) -> Json:
+        """What a choice of an event holds beside the common fields."""
+        raise NotImplementedError
+
+    def _message(self, choice: Json, text: str) -> Json:
+        """What a choice of a whole answer holds beside the common fields."""
+        raise NotImplementedError
+
+    def _instruct(self, body: Json, choice: int, instruction: str) -> None:
+        """Put one more instruction before the question of this choice."""
+        raise NotImplementedError
+
+    def _text(self, choice: Json) -> str:
+        raise NotImplementedError
+
+    # -- requests --
+
+    def read(self, body: bytes) -> Asked:
+        """What is asked for. Raises `RequestRefused`."""
+        asked = read_object(body)
+        stripped = apply_options(asked, self._options)
+        texts, questions = self._conversation(asked)
+        stream = flag(asked, "stream")
+        options = section(asked, "stream_options")
+        include_usage = flag(options, "include_usage", "stream_options.")
+        return Asked(
+            body=asked,
+            forward=encode(asked) if stripped else body,
+            model=name(asked, "model"),
+            texts=texts,
+            questions=questions,
+            choices=count(asked, "n", MOST_CHOICES) * max(1, len(questions)),
+            stream=stream,
+            include_usage=stream and include_usage,
+            continuous_usage=stream and include_usage and flag(options, "continuous_usage_stats", "stream_options."),
+            stripped=stripped,
+        )
+
+    def with_usage(self, asked: Asked) -> bytes:
+        """The request with a running count of tokens in every event."""
+        options = {**section(asked.body, "stream_options"), "continuous_usage_stats": True}
+        return encode({**asked.body, "stream_options": options})
+
+    def rewrite(self, asked: Asked, choice: int, instruction: str, warmer: float) -> bytes:
+        """One whole answer, without tools; `warmer` is added to the temperature."""
+        left_out = {"stream", "stream_options", "n", "best_of", "tools", "tool_choice", "parallel_tool_calls"}
+        left_out |= {"functions", "function_call"}
+        body = {key: value for key, value in asked.body.items() if key not in left_out}
+        if warmer > 0:
+            given = asked.body.get("temperature")
+            base = given if isinstance(given, (int, float)) else 1.0
+            body["temperature"] = max(base, min(base + warmer, _WARMEST))
+            body.pop("seed", None)
+        self._instruct(body, choice // (asked.choices // max(1, len(asked.questions))), instruction)
+        return encode(body)
+
+    # -- answers --
+
+    def event(self, event: SseEvent) -> Sequence[Frame]:
+        """One event of upstream's stream, in one frame per choice. Raises `Unreadable`."""
+        if event.data == DONE:
+            return (Frame(event.raw if event.plain else self.last, kind=FrameKind.DONE),)
+        frame = self._frame(event.raw, event.data, self._event_fields, whole=False)
+        frame.changed |= not event.plain
+        return (frame,) if len(frame.choices) < 2 else _split(frame)
+
+    def body(self, raw: bytes) -> Frame:
+        """Upstream's whole answer. Raises `Unreadable`."""
+        frame = self._frame(raw, raw, self._body_fields, whole=True)
+        if frame.kind is not FrameKind.TEXT:
+            raise Unreadable("an answer without choices")
+        return frame
+
+    def _frame(self, raw: bytes, data: bytes, fields: Fields, whole: bool) -> Frame:
+        try:
+            body = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise Unreadable("not JSON") from None
+        if not isinstance(body, dict):
+            raise Unreadable("not an object")
+        if "error" in body and "choices" not in body:
+            return Frame(raw, body, FrameKind.ERROR)
+        frame = Frame(raw, body)
+        frame.changed = keep_known(body, fields, frame.dropped)
+        choices = body.get("choices")
+        if choices is None:
+            raise Unreadable("no choices")
+        usage = body.get("usage")
+        frame.usage = usage if isinstance(usage, dict) else None
+        if not choices:
+            frame.kind = FrameKind.CLOSING
+        for choice in choices:
+            self._add_choice(frame, choice, whole)
+        return frame
+
+    def _add_choice(self, frame: Frame, choice: Json, whole: bool) -> None:
+        index = choice.get("index")
+        if not isinstance(index, int) or index < 0:
+            raise Unreadable("a choice without an index")
+        frame.choices += (index,)
+        frame.pieces.extend(self._pieces(choice, index, whole))
+        if isinstance(choice.get("stop_reason"), str) and choice["stop_reason"]:
+            # a stop string completes what was said before it, without being said
+            frame.pieces.append(
+                Piece(Channel(index, "stop_reason", True), choice["stop_reason"], choice, "stop_reason")
+            )
+        if choice.get("finish_reason") is not None:
+            frame.ends += (index,)
+
+    def unfinish(self, frame: Frame) -> None:
+        """The choice in this event does not end with it after all."""
+        for choice in frame.body["choices"]:
+            choice["finish_reason"] = None
+            choice.pop("stop_reason", None)
+        frame.changed, frame.ends = True, ()
+
+    def recount(self, frame: Frame, usage: Json) -> None:
+        """Another usage; without the times, which count tokens too."""
+        frame.body["usage"] = usage
+        frame.body.pop("metrics", None)
+        frame.changed = True
+
+    def forget_usage(self, frame: Frame) -> None:
+        """Leave the event as it is without the running count."""
+        if frame.body.pop("usage", None) is not None:
+            frame.changed = True
+
+    def said(self, frame: Frame) -> tuple[str, str]:
+        """Text and finish reason of the first choice."""
+        choice = frame.body["choices"][0]
+        return self._text(choice), choice.get("finish_reason") or "stop"
+
+    # -- answers of our own --
+
+    def ending(self, head: Mapping[str, Any], ending: Ending) -> list[Json]:
+        """An event with the text, and one that finishes the choice."""
+        events = []
+        if ending.text or ending.opens:
+            events.append(self._event(head, ending.choice, self._delta(ending.text, ending.opens), None))
+        events.append(self._event(head, ending.choice, self._delta("", False), ending.finish_reason))
+        return events
+
+    def _event(self, head: Mapping[str, Any], index: int, delta: Json, finish_reason: str | None) -> Json:
+        choice: Json = {"index": index, **delta, "logprobs": None, "finish_reason": finish_reason}
+        if finish_reason is not None:
+            choice["stop_reason"] = None
+        return {**_head_of(head), "choices": [choice]}
+
+    def replace(self, frame: Frame, ending: Ending) -> None:
+        """The choice says only this from now on."""
+        frame.changed = True
+        frame.body["choices"] = [
+            self._replaced(choice, ending) if choice["index"] == ending.choice else choice
+            for choice in frame.body["choices"]
+        ]
+
+    def _replaced(self, choice: Json, ending: Ending) -> Json:
+        said = self._message(choice, ending.text)
+        kept = {key: None if key == "stop_reason" else value for key, value in choice.items() if key not in said}
+        return {"index": ending.choice, **said, **kept, "finish_reason": ending.finish_reason}
+
+    def usage(self, head: Mapping[str, Any], usage: Json) -> Json:
+        """An event without choices."""
+        return {**_head_of(head), "choices": [], "usage": usage}
+
+    def blank(self, asked: Asked, request_id: str, created: int) -> Json:
+        """An answer that nobody gave yet."""
+        head: Json = {"id": f"{self._id_prefix}{request_id}", "object": self._objects[0 if asked.stream else 1]}
+        head |= {"created": created, "model": asked.model}
+        if asked.stream:
+            return head
+        choices = [
+            {"index": i, **self._message({}, ""), "logprobs": None, "finish_reason": None, "stop_reason": None}
+            for i in range(asked.choices)
+        ]
+        return {**head, "choices": choices, "usage": None}
+
+    def upstream_error(self, body: Json) -> UpstreamError:
+        """The error object, or the older form without an envelope. Raises `Unreadable`."""
+        error = body.get("error", body)
+        error = {"message": error} if isinstance(error, str) else error
+        if not isinstance(error, dict) or not isinstance(error.get("message"), str):
+            raise Unreadable("an error without a message")
+        kind, param, code = error.get("type"), error.get("param"), error.get("code")
+        return UpstreamError(
+            error["message"],
+            kind if isinstance(kind, str) and is_name(kind) else "upstream_error",
+            param if isinstance(param, str) and is_name(param) else None,
+            code if isinstance(code, int) or is_name(code) else None,
+        )
+
+    @property
+    def last(self) -> bytes:
+        """What ends a stream."""
+        return encode_event(DONE)
+
+    def error(self, told: Told) -> Json:
+        """The error object of this API."""
+        return {"error": {"message": told.message, "type": told.type, "param": told.param, "code": told.code}}
+
+
+def _split(frame: Frame) -> list[Frame]:
+    """An event with several choices as one event each: choices do not wait for each other."""
+    frames = []
+    for index, choice in zip(frame.choices, frame.body["choices"], strict=True):
+        body = {**frame.body, "choices": [choice]}
+        pieces = [piece for piece in frame.pieces if piece.channel.choice == index]
+        ends = tuple(i for i in frame.ends if i == index)
+        frames.append(Frame(b"", body, frame.kind, True, pieces, (index,), ends, frame.usage))
+    frames[0].dropped = frame.dropped
+    return frames
+
+
+def _head_of(body: Mapping[str, Any]) -> Json:
+    return {key: body[key] for key in HEAD if key in body}

@@ -1,0 +1,76 @@
+"""The texts of a chat: what was said so far, by anyone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from server.faults import RequestRefused
+
+QUESTION_WORDS: Final = 64
+_LONGEST_QUESTION: Final = 2_000
+
+
+def last_words(text: str, words: int = QUESTION_WORDS) -> str:
+    """The end of a text, at most `words` words: the turn that an answer is judged together with."""
+    return " ".join(text[-_LONGEST_QUESTION:].split()[-words:])
+
+
+def messages_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages, checked as far as they are read here. Raises `RequestRefused`."""
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        raise RequestRefused("'messages' must be a list", "messages", "invalid_type")
+    for n, message in enumerate(messages):
+        where = f"messages[{n}]"
+        if not isinstance(message, dict):
+            raise RequestRefused(f"'{where}' must be an object", where, "invalid_type")
+        if not isinstance(message.get("role"), str):
+            raise RequestRefused(f"'{where}.role' must be a string", f"{where}.role", "invalid_type")
+        content = message.get("content")
+        if content is not None and not isinstance(content, (str, list)):
+            problem = f"'{where}.content' must be a string or a list of parts"
+            raise RequestRefused(problem, f"{where}.content", "invalid_type")
+        for part in content if isinstance(content, list) else ():
+            if not isinstance(part, (str, dict)):
+                raise RequestRefused(f"'{where}.content' holds what is no part", f"{where}.content", "invalid_type")
+    return messages
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """What the content of a message says."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    return "\n".join(strings_in(content))
+
+
+def strings_in(value: object) -> Iterator[str]:
+    """Every string inside a JSON value that could be read as text; links to data are not."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings_in(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key not in _NOT_TEXT:
+                yield from strings_in(item)
+
+
+_NOT_TEXT: Final = frozenset(
+    {"type", "role", "id", "tool_call_id", "image_url", "video_url", "audio_url", "input_audio", "image_embeds", "file"}
+)
+
+
+def texts_of(body: Mapping[str, Any], messages: list[dict[str, Any]]) -> tuple[str, ...]:
+    """All texts that the model will see as somebody's words: messages, tool calls and results, documents."""
+    texts = ["\n".join(strings_in(message)) for message in messages]
+    texts.extend("\n".join(strings_in(body.get(name))) for name in ("documents", "chat_template_kwargs"))
+    return tuple(text for text in texts if text)
+
+
+def question_of(messages: list[dict[str, Any]]) -> str:
+    """The last turn of the user, or the last turn of all when no user spoke."""
+    asked = [message for message in messages if message["role"] == "user"] or messages
+    return last_words(text_of(asked[-1])) if asked else ""

@@ -1,0 +1,203 @@
+"""What a dialect is: one API's way to carry text. Everything else of the proxy sees only these types.
+
+```
+    request bytes --read--> Asked          upstream bytes --event / body--> Frame --> Piece, Piece, …
+                                                                              |  guarded, texts put back
+                                           client bytes   <-----encode--------+
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from server.dialects.sse import SseEvent, encode_event
+from server.faults import Told
+
+Json = dict[str, Any]
+"""Other people's JSON object: touched in `server/dialects/` only."""
+
+
+class Channel(NamedTuple):
+    """One stream of text inside an answer.
+
+    `hold_whole`: a part of it is of no use, so it leaves whole. `json`: it is JSON, judged as what it says once read.
+    """
+
+    choice: int
+    name: str
+    hold_whole: bool = False
+    json: bool = False
+
+
+@dataclass(slots=True)
+class Piece:
+    """A text of a channel and where in its frame it stands: `holder[key]`."""
+
+    channel: Channel
+    text: str
+    holder: Json
+    key: str
+
+
+class FrameKind(Enum):
+    """What a frame is for."""
+
+    TEXT = "text"  # carries choices
+    CLOSING = "closing"  # about the whole answer: usage
+    ERROR = "error"
+    DONE = "done"  # nothing comes after it
+
+
+@dataclass(slots=True)
+class Frame:
+    """One event of a stream, or one whole body, with only the fields that are known.
+
+    `raw` leaves as it is unless `changed`. `ends` are the choices that finish here.
+    """
+
+    raw: bytes
+    body: Json = field(default_factory=dict)
+    kind: FrameKind = FrameKind.TEXT
+    changed: bool = False
+    pieces: list[Piece] = field(default_factory=list)
+    choices: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+    usage: Json | None = None
+    dropped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the client asked for, and what is asked upstream for it.
+
+    `forward` is the client's own bytes unless something had to change. `texts` is the conversation; `question` the last
+    turn of the user; `choices` how many answers will come.
+    """
+
+    body: Json
+    forward: bytes
+    model: str
+    texts: tuple[str, ...]
+    questions: tuple[str, ...]
+    choices: int = 1
+    stream: bool = False
+    include_usage: bool = False
+    continuous_usage: bool = False
+    stripped: tuple[str, ...] = ()
+
+    def question(self, choice: int) -> str:
+        """What this choice answers."""
+        return self.questions[choice * len(self.questions) // self.choices] if choice < self.choices else ""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamError:
+    """An error as upstream tells it. `message` is unguarded; the others are short names."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a choice ends that was taken from upstream: this text, and why it is over. `opens`: nothing of the choice
+    has left yet."""
+
+    choice: int
+    text: str
+    finish_reason: str
+    opens: bool = False
+
+
+SUPPRESSED = "content_filter"
+"""The finish reason of a suppressed answer."""
+
+
+class Dialect(Protocol):
+    """One API. Stateless: a stream's state is with its caller."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def speech(self) -> str:
+        """The name of the channel that a refusal is told in."""
+
+    def read(self, body: bytes) -> Asked:
+        """What is asked for. Raises `RequestRefused`."""
+
+    def with_usage(self, asked: Asked) -> bytes:
+        """The request to send when a count of tokens must be known at every moment of the stream."""
+
+    def event(self, event: SseEvent) -> Sequence[Frame]:
+        """One event of upstream's stream, in one frame per choice. Raises `Unreadable`."""
+
+    def body(self, raw: bytes) -> Frame:
+        """Upstream's whole answer. Raises `Unreadable`."""
+
+    def forget_usage(self, frame: Frame) -> None:
+        """Take the running count of tokens out of an event that the client did not want it in."""
+
+    def unfinish(self, frame: Frame) -> None:
+        """The choice in this event does not end with it after all."""
+
+    def ending(self, head: Mapping[str, Any], ending: Ending) -> list[Json]:
+        """The events that end a choice; `head` is any earlier event of the stream."""
+
+    def replace(self, frame: Frame, ending: Ending) -> None:
+        """Let a choice of a whole answer say only this."""
+
+    def usage(self, head: Mapping[str, Any], usage: Json) -> Json:
+        """The event that tells the usage."""
+
+    def recount(self, frame: Frame, usage: Json) -> None:
+        """Let an event or a whole answer tell this usage, and nothing else that would tell more."""
+
+    def blank(self, asked: Asked, request_id: str, created: int) -> Json:
+        """The head of an answer that upstream was not asked for: an event when streaming, else a body."""
+
+    def rewrite(self, asked: Asked, choice: int, instruction: str, warmer: float) -> bytes:
+        """The request for another answer to the same question under one more instruction."""
+
+    def said(self, frame: Frame) -> tuple[str, str]:
+        """Text and finish reason of the only choice of a whole answer."""
+
+    def upstream_error(self, body: Json) -> UpstreamError:
+        """What upstream says about a fault. Raises `Unreadable`."""
+
+    def error(self, told: Told) -> Json:
+        """A fault in the words of this API."""
+
+    @property
+    def last(self) -> bytes:
+        """What ends a stream."""
+
+
+class Unreadable(Exception):
+    """Upstream's bytes are not what this API sends."""
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """JSON as the common servers write it: compact, UTF-8."""
+    return orjson.dumps(body)
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """The bytes of an event for the client."""
+    return encode_event(orjson.dumps(frame.body)) if frame.changed else frame.raw
+
+
+def encode_events(bodies: Sequence[Mapping[str, Any]]) -> bytes:
+    """Events of our own."""
+    return b"".join(encode_event(orjson.dumps(body)) for body in bodies)

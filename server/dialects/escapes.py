@@ -1,0 +1,50 @@
+"""JSON inside a text: what a tool's arguments say once they are read."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import orjson
+
+from server.dialects.fields import is_name
+
+_ESCAPE: Final = re.compile(
+    r"\\(?:u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|u(?P<code>[0-9a-fA-F]{4})|(?P<char>.))",
+    re.DOTALL,
+)
+_SHORT: Final = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
+_FILLER: Final = "\u200b"  # read as nothing, also inside a word
+
+
+def unescaped(text: str) -> str:
+    """The text with its JSON escapes resolved, in as many characters: positions stay what they are."""
+    return _ESCAPE.sub(_resolve, text) if "\\" in text else text
+
+
+def _resolve(found: re.Match[str]) -> str:
+    if found["high"]:
+        char = chr(0x10000 + ((int(found["high"], 16) - 0xD800) << 10) + int(found["low"], 16) - 0xDC00)
+    elif found["code"]:
+        code = int(found["code"], 16)
+        char = " " if 0xD800 <= code <= 0xDFFF else chr(code)
+    else:
+        char = _SHORT.get(found["char"], found["char"])
+    return char.ljust(len(found[0]), _FILLER)
+
+
+def redacted_json(text: str, placeholder: str) -> str:
+    """JSON of the same shape that says nothing: a part of an argument is of no use, and half of it is no JSON."""
+    try:
+        return orjson.dumps(_emptied(orjson.loads(text), placeholder)).decode()
+    except orjson.JSONDecodeError:
+        return "{}"
+
+
+def _emptied(value: Any, placeholder: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _emptied(item, placeholder) for key, item in value.items() if is_name(key)}
+    if isinstance(value, list):
+        return [_emptied(item, placeholder) for item in value]
+    return placeholder if isinstance(value, str) else None

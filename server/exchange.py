@@ -1,0 +1,178 @@
+"""One request of an application: who asked what, and what is told about it when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from guard.policy import Mode
+from guard.verdict import Side, Verdict
+from server.dialects.dialect import Asked, Dialect, Frame
+from server.guarding import Guarded
+from server.judging import Judge, View
+from server.observation import (
+    AddedLatency,
+    DecisionObserved,
+    FieldsDropped,
+    Observer,
+    RequestObserved,
+    RequestOutcome,
+    UpstreamTimes,
+)
+
+_STRONGEST = (
+    RequestOutcome.ALLOWED,
+    RequestOutcome.FLAGGED,
+    RequestOutcome.REDACTED,
+    RequestOutcome.REWRITTEN,
+    RequestOutcome.BLOCKED,
+)
+_MOST_NAMES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asked, under which id the request is known, and which clock (seconds) measures it."""
+
+    request_id: str
+    principal: str
+    namespace: str
+    clock: Callable[[], float]
+
+
+@dataclass(slots=True)
+class Clockwork:
+    """When things happened, in seconds of the caller's clock."""
+
+    began: float
+    waited: float = 0.0  # for upstream
+    asked: float | None = None
+    first_byte: float | None = None
+    last_byte: float | None = None
+    first_text: float | None = None
+    first_sent: float | None = None
+    delays: float = 0.0
+    delayed: int = 0
+
+    def added(self, now: float) -> AddedLatency:
+        """What the guard added until `now`."""
+        ttft = None
+        if self.first_text is not None and self.first_sent is not None:
+            ttft = self.first_sent - self.first_text
+        between = self.delays / self.delayed if self.delayed else None
+        return AddedLatency(max(0.0, now - self.began - self.waited), ttft, between)
+
+    def upstream(self) -> UpstreamTimes:
+        """What upstream took."""
+        if self.asked is None:
+            return UpstreamTimes()
+        first, last = self.first_byte, self.last_byte
+        return UpstreamTimes(None if first is None else first - self.asked, None if last is None else last - self.asked)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request that was read and is being answered. `outcome` only grows stronger while it succeeds."""
+
+    caller: Caller
+    dialect: Dialect
+    asked: Asked
+    view: View
+    judge: Judge
+    observer: Observer
+    times: Clockwork
+    outcome: RequestOutcome = RequestOutcome.ALLOWED
+    status: int = 200
+    held: int = 0
+    leaked: int | None = None
+    dropped: int = 0
+    names: dict[str, None] = field(default_factory=dict)
+
+    def now(self) -> float:
+        """Seconds on the caller's clock."""
+        return self.caller.clock()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """The time inside is upstream's, not ours."""
+        began = self.now()
+        try:
+            yield
+        finally:
+            self.times.waited += self.now() - began
+
+    def note(self, frame: Frame) -> None:
+        """Remember what was dropped from an answer."""
+        if frame.dropped:
+            self.dropped += len(frame.dropped)
+            for name in frame.dropped:
+                if len(self.names) < _MOST_NAMES:
+                    self.names[name[:40]] = None
+
+    def rose_to(self, outcome: RequestOutcome) -> None:
+        """Something was done to the answer."""
+        if self.outcome in _STRONGEST and _STRONGEST.index(outcome) > _STRONGEST.index(self.outcome):
+            self.outcome = outcome
+
+    def decided(self, side: Side, verdict: Verdict) -> None:
+        """Tell every match of one text, and count the text once."""
+        if not verdict.matches:
+            return
+        self.rose_to(RequestOutcome.FLAGGED)
+        counted: set[bool] = set()
+        for row in sorted(self._rows(side, verdict), key=lambda row: (row.action, row.score), reverse=True):
+            first = row.shadow not in counted
+            counted.add(row.shadow)
+            self.observer.observe(replace(row, counted=True) if first else row)
+
+    def _rows(self, side: Side, verdict: Verdict) -> Iterator[DecisionObserved]:
+        for match in verdict.matches:
+            policy = self.view.rules.by_entry[match.entry_id].policy
+            yield DecisionObserved(
+                request_id=self.caller.request_id,
+                namespace=self.caller.namespace,
+                dialect=self.dialect.name,
+                side=side,
+                action=policy.action(match.kind, side),
+                kind=match.kind,
+                stage=match.detector,
+                entry_id=match.entry_id,
+                score=match.score,
+                threshold=match.threshold,
+                revision=verdict.revision,
+                shadow=policy.mode is Mode.SHADOW,
+            )
+
+    def concluded(self, guarded: Guarded) -> None:
+        """What became of one choice."""
+        self.decided(Side.ANSWER, guarded.verdict)
+        if guarded.redacted:
+            self.rose_to(RequestOutcome.REDACTED)
+        if guarded.leaked or (guarded.stop is not None and guarded.verdict.matches):
+            self.leaked = (self.leaked or 0) + guarded.leaked
+
+    def over(self) -> None:
+        """Tell how the request ended."""
+        now = self.now()
+        if self.dropped:
+            self.observer.observe(FieldsDropped(self.dialect.name, self.dropped, tuple(self.names)))
+        self.observer.observe(
+            RequestObserved(
+                request_id=self.caller.request_id,
+                namespace=self.caller.namespace,
+                principal=self.caller.principal,
+                dialect=self.dialect.name,
+                stream=self.asked.stream,
+                outcome=self.outcome,
+                status=self.status,
+                seconds=now - self.times.began,
+                revision=self.view.revision,
+                added=self.times.added(now),
+                upstream=self.times.upstream(),
+                held=self.held,
+                leaked=self.leaked,
+                peaks=dict(self.judge.peaks),
+                stripped=self.asked.stripped,
+            )
+        )

@@ -1,0 +1,130 @@
+"""The bodies of calls about policies."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from guard.policy import FailureRule, Mode, Policy, Streaming
+from guard.verdict import Action, Kind
+from server.schemas.base import ActionName, KindName, Name, Schema
+
+PromptActionName = Literal["allow", "flag", "block"]
+Threshold = Annotated[float, Field(gt=0, le=1)]
+
+
+class SideActions(Schema):
+    """An action per kind for answers; a kind that is not named keeps its action."""
+
+    passage: ActionName | None = None
+    fact: ActionName | None = None
+    concept: ActionName | None = None
+
+
+class PromptActions(Schema):
+    """The same for prompts, which can be neither redacted nor rewritten."""
+
+    passage: PromptActionName | None = None
+    fact: PromptActionName | None = None
+    concept: PromptActionName | None = None
+
+
+class ActionsIn(SideActions):
+    """Per side and kind; kinds without a side mean answers."""
+
+    answer: SideActions = SideActions()
+    prompt: PromptActions = PromptActions()
+
+
+class PolicyIn(Schema):
+    """A policy. A field that is not given has the value of a new policy, whatever stood there before."""
+
+    name: Name | None = None
+    mode: Literal["enforce", "shadow"] = "enforce"
+    streaming: Literal["strict", "adaptive"] = "adaptive"
+    actions: ActionsIn = ActionsIn()
+    refusal: Annotated[str, StringConstraints(min_length=1, max_length=4_000)] = Policy().refusal
+    redaction: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Policy().redaction
+    rewrite_tries: Annotated[int, Field(ge=1, le=10)] = Policy().rewrite_tries
+    thresholds: dict[KindName, Threshold] = Field(default_factory=dict)
+    adapter: None = None
+    in_context: Literal["suppress"] = "suppress"
+    on_failure: Literal["refuse", "allow"] = "refuse"
+
+    def policy(self, name: str) -> Policy:
+        """As the guard knows it. Raises ValueError for a combination that makes no sense."""
+        fresh = Policy()
+        answer = dict(fresh.answer_actions)
+        prompt = dict(fresh.prompt_actions)
+        for given in (self.actions, self.actions.answer):
+            answer |= {k: Action.from_label(v) for k in Kind if (v := getattr(given, k.value)) is not None}
+        prompt |= {k: Action.from_label(v) for k in Kind if (v := getattr(self.actions.prompt, k.value)) is not None}
+        return Policy(
+            name=name,
+            mode=Mode(self.mode),
+            streaming=Streaming(self.streaming),
+            answer_actions=answer,
+            prompt_actions=prompt,
+            refusal=self.refusal,
+            redaction=self.redaction,
+            rewrite_tries=self.rewrite_tries,
+            thresholds={Kind(k): t for k, t in self.thresholds.items()},
+            on_failure=FailureRule(self.on_failure),
+        )
+
+
+class ActionsOut(Schema):
+    """An action for every side and kind."""
+
+    answer: dict[KindName, ActionName]
+    prompt: dict[KindName, ActionName]
+
+
+class PolicyOut(Schema):
+    """A policy in full, as `PUT` takes it."""
+
+    name: str
+    mode: Literal["enforce", "shadow"]
+    streaming: Literal["strict", "adaptive"]
+    actions: ActionsOut
+    refusal: str
+    redaction: str
+    rewrite_tries: int
+    thresholds: dict[KindName, float]
+    adapter: None = None
+    in_context: Literal["suppress"] = "suppress"
+    on_failure: Literal["refuse", "allow"]
+
+    @classmethod
+    def of(cls, policy: Policy) -> PolicyOut:
+        """The public form of a policy."""
+        return cls.model_validate(
+            {
+                "name": policy.name,
+                "mode": policy.mode.value,
+                "streaming": policy.streaming.value,
+                "actions": {
+                    "answer": {k.value: a.label for k, a in policy.answer_actions.items()},
+                    "prompt": {k.value: a.label for k, a in policy.prompt_actions.items()},
+                },
+                "refusal": policy.refusal,
+                "redaction": policy.redaction,
+                "rewrite_tries": policy.rewrite_tries,
+                "thresholds": {k.value: t for k, t in policy.thresholds.items()},
+                "on_failure": policy.on_failure.value,
+            }
+        )
+
+
+class PolicyWrittenOut(Schema):
+    """The policy applies from `revision` on."""
+
+    name: str
+    revision: int
+
+
+class PoliciesOut(Schema):
+    """Every policy of a namespace."""
+
+    policies: list[PolicyOut]

@@ -1,0 +1,134 @@
+"""The bodies of decisions, calibrations and status."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, StringConstraints, model_validator
+
+from server.schemas.base import ActionName, ForgetText, KindName, Schema, without_blanks
+
+
+class DecisionOut(Schema):
+    """One decision, content-free."""
+
+    id: str
+    at: datetime
+    namespace: str
+    dialect: str
+    side: str
+    action: str
+    kind: str | None
+    stage: str | None
+    entry_id: str | None
+    score: float | None
+    threshold: float | None
+    revision: int
+    shadow: bool
+    request_id: str
+    label: str | None
+
+
+class DecisionsQuery(BaseModel):
+    """Which decisions: `since` is ISO 8601 or Unix seconds."""
+
+    since: datetime | None = None
+    action: ActionName | None = None
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 100
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, values: object) -> object:
+        return without_blanks(values)
+
+
+class DecisionsOut(Schema):
+    """Decisions, newest first."""
+
+    decisions: list[DecisionOut]
+
+
+class LabelIn(Schema):
+    """What an operator says a decision was."""
+
+    label: Literal["hit", "miss", "false_positive"]
+
+
+class LabelOut(Schema):
+    """The label is kept."""
+
+    id: str
+    label: Literal["hit", "miss", "false_positive"]
+
+
+class Sample(Schema):
+    """A benign answer, with the question that it answered."""
+
+    text: ForgetText
+    prompt: Annotated[str, StringConstraints(max_length=100_000)] = ""
+
+
+class CalibrationIn(Schema):
+    """Benign answers to calibrate on. The best score of an answer counts, so the rate is per answer."""
+
+    fpr: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    samples: Annotated[list[ForgetText | Sample], Field(min_length=20, max_length=10_000)]
+
+
+class ThresholdOut(Schema):
+    """`fpr` is the measured share of `n` benign answers that reach it; `low..high` its 95 % interval."""
+
+    threshold: float
+    fpr: float
+    n: int
+    low: float
+    high: float
+
+
+class CalibrationOut(Schema):
+    """Thresholds by kind. `serving` tells whether they are in use now or from the next start on."""
+
+    embedder_hash: str
+    rule: str
+    source: str
+    serving: bool
+    thresholds: dict[KindName, ThresholdOut]
+
+
+class CalibrationsOut(Schema):
+    """The calibration in use, and the one that the next start will use when it is another."""
+
+    calibrations: list[CalibrationOut]
+
+
+class ReplicaOut(Schema):
+    """A server that serves from this store."""
+
+    name: str
+    revision: int
+    lag: int
+    live: bool
+    seen_at: datetime
+
+
+class UpstreamOut(Schema):
+    """The model server. `findings` is null until its exposure was examined."""
+
+    url: str
+    reachable: bool
+    findings: list[str] | None = None
+
+
+class StatusOut(Schema):
+    """Where this server stands."""
+
+    version: str
+    revision: int
+    entries: dict[KindName, int]
+    replicas: list[ReplicaOut]
+    embedder: str
+    embedder_hash: str
+    calibration: CalibrationOut
+    upstream: UpstreamOut
+    access: Literal["keys", "open_on_loopback"]

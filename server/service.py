@@ -1,0 +1,170 @@
+"""The service: everything that answers requests, composed once at start and closed once at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+from index.calibration import calibration_for
+from index.embedder import Embedder, load_embedder
+from index.forget_index import ForgetIndex
+from index.keys import KeyRing
+from index.sealing import Sealer, key_from_file, parse_key
+from index.sqlite import MEMORY, SQLiteStore
+from index.store import Store
+from server.access import Access, refuse_open_host
+from server.batching import Batcher, BatchLimits
+from server.decision_journal import DecisionJournal
+from server.limits import Gate
+from server.logs import RequestLog, record
+from server.metering import Meter
+from server.metrics import Metrics
+from server.observation import Observer, Observers
+from server.settings import Settings
+from server.upstream import Timeouts, Upstream
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+OPERATOR_CALLS: Final = 64
+"""Operator calls at work at once: few, so that they cannot crowd out applications, and apart from those."""
+
+_INDEX_THREADS: Final = 4
+_WAIT_SLICE_S: Final = 1.0  # so that a server that ends is not held up by a thread that waits
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a request may use. `observers` are told what happens; the gates count requests at work on either side."""
+
+    settings: Settings
+    index: ForgetIndex
+    keys: KeyRing
+    access: Access
+    upstream: Upstream
+    batcher: Batcher
+    observers: Observer
+    metrics: Metrics
+    application_gate: Gate
+    operator_gate: Gate
+    threads: ThreadPoolExecutor
+    waiters: ThreadPoolExecutor
+    running: set[asyncio.Task[None]] = field(default_factory=set)  # imports whose request is over
+
+    @property
+    def store(self) -> Store:
+        """The record under the index."""
+        return self.index.store
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do blocking work on the index or the store off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, partial(work, *args, **kwargs))
+
+    async def applied(self, revision: int, timeout_s: float) -> tuple[str, ...]:
+        """Wait until every live replica serves `revision`; answers the names of those that do not."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while True:
+            left = max(0.0, min(_WAIT_SLICE_S, deadline - loop.time()))
+            late = await loop.run_in_executor(self.waiters, self.index.wait_applied, revision, left)
+            if not late or loop.time() >= deadline:
+                return late
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Keep a background task until it is done."""
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+
+
+def open_store(url: str) -> SQLiteStore:
+    """The store of that URL. Raises `StoreUnavailable`."""
+    return SQLiteStore(url.removeprefix("sqlite:///"))
+
+
+def key_path(settings: Settings) -> Path:
+    """Where the key-encryption key is kept: beside the database unless told otherwise."""
+    if settings.key_file is not None:
+        return settings.key_file
+    database = settings.store.removeprefix("sqlite:///")
+    return Path("lethe.key") if database == MEMORY else Path(database).with_suffix(".key")
+
+
+def open_sealer(settings: Settings) -> Sealer:
+    """The sealer with the key of the settings, or of the key file, which is made when missing. Raises `WrongKey`."""
+    if settings.key_encryption_key is not None:
+        return Sealer(parse_key(settings.key_encryption_key.get_secret_value()))
+    return Sealer(key_from_file(key_path(settings)).key)
+
+
+def open_index(settings: Settings, store: Store, replica_name: str, embedder: Embedder | None = None) -> ForgetIndex:
+    """The index on that store, not started. Takes seconds to load the embedder. Raises `StartRefused`."""
+    sealer = open_sealer(settings)
+    embedder = embedder or load_embedder(settings.embedder, settings.torch_threads)
+    return ForgetIndex(store, embedder, sealer, calibration_for(embedder, store), replica_name)
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, embedder: Embedder | None = None) -> AsyncIterator[Service]:
+    """Compose the service; it is ready to serve when the block begins. Raises `StartRefused`, `StoreUnavailable`.
+
+    `embedder` is one that is loaded already.
+    """
+    async with AsyncExitStack() as stack:
+        store = open_store(settings.store)
+        stack.callback(store.close)
+        keys = KeyRing(store)
+        access = Access(keys, settings.admin_key.get_secret_value() if settings.admin_key else None)
+        refuse_open_host(access, settings.host)
+        if settings.metrics_host is not None:
+            refuse_open_host(access, settings.metrics_host)
+        index = await asyncio.to_thread(open_index, settings, store, settings.replica_name, embedder)
+        if interrupted := store.interrupt_jobs(settings.replica_name):
+            record("jobs_interrupted", fields={"count": interrupted})
+        await asyncio.to_thread(index.start)
+        stack.callback(index.close)
+        threads, waiters = (
+            stack.enter_context(ThreadPoolExecutor(count, name))
+            for count, name in ((_INDEX_THREADS, "index"), (OPERATOR_CALLS, "wait"))
+        )
+        metrics = Metrics()
+        meter = Meter(metrics)
+        journal = DecisionJournal(store, metrics, settings.decision_days)
+        stack.push_async_callback(journal.close)
+        observers = Observers((meter, journal, RequestLog()))
+        meter.serving(index.snapshot)
+        index.applied(meter.applied)
+        limits = BatchLimits(threads=settings.judge_threads, timeout_s=settings.judge_timeout_s)
+        batcher = Batcher(limits, observers, time.perf_counter)
+        stack.callback(batcher.close)
+        upstream = _upstream(settings)
+        stack.push_async_callback(upstream.close)
+        gates = Gate(settings.max_concurrency), Gate(min(OPERATOR_CALLS, settings.max_concurrency))
+        service = Service(
+            settings, index, keys, access, upstream, batcher, observers, metrics, *gates, threads, waiters
+        )
+        stack.push_async_callback(_end_running, service)
+        yield service
+
+
+def _upstream(settings: Settings) -> Upstream:
+    key = settings.upstream_api_key
+    timeouts = Timeouts(
+        connect=settings.upstream_connect_timeout_s,
+        first_byte=settings.upstream_timeout_s,
+        idle=settings.upstream_idle_timeout_s,
+        total=settings.upstream_timeout_s,
+    )
+    return Upstream(settings.upstream, key.get_secret_value() if key else None, timeouts)
+
+
+async def _end_running(service: Service) -> None:
+    for task in list(service.running):
+        task.cancel()
+    await asyncio.gather(*service.running, return_exceptions=True)

@@ -1,0 +1,173 @@
+"""The settings of a server, read once. The only file that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+PREFIX: Final = "LETHE_"
+FOREIGN: Final = frozenset({"LETHE_DATA"})
+"""Variables with our prefix that belong to the benchmarks."""
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class SettingsInvalid(Exception):
+    """A setting that the operator gave cannot be used. The message names it, never its value."""
+
+
+class Settings(BaseModel):
+    """What `lethe serve` was told: a flag `--some-name` or a variable `LETHE_SOME_NAME` per field; flags win.
+
+    Fields of type `SecretStr` come from the environment or from the file that their `…_file` twin names, never
+    from a flag, where every user of the machine could read them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    upstream: str = Field("http://127.0.0.1:8000", description="base URL of the model server to guard, without /v1")
+    host: str = Field("127.0.0.1", description="address to listen on; other than loopback needs an access key")
+    port: Port = Field(8080, description="port of both sides; 0 takes a free one")
+    workers: int = Field(1, ge=1, description="processes; this version runs exactly 1")
+    store: str = Field("sqlite:///lethe.db", description="where the forget index is kept: sqlite:///PATH")
+    embedder: str = Field("bundled", description="`bundled`, or any sentence-transformers name or path")
+    metrics_host: str | None = Field(None, description="address of the metrics port; the same as --host by default")
+    metrics_port: Port = Field(9464, description="port of /metrics, /healthz and /readyz; 0 takes a free one")
+    upstream_api_key: SecretStr | None = Field(None, description="bearer key presented to the model server")
+    upstream_api_key_file: Path | None = Field(None, description="file that holds the upstream key")
+    upstream_timeout_s: Seconds = Field(600.0, description="longest a whole upstream answer may take")
+    upstream_connect_timeout_s: Seconds = Field(5.0, description="longest wait for a connection to the model server")
+    upstream_idle_timeout_s: Seconds = Field(60.0, description="longest silence of the model server")
+    admin_key: SecretStr | None = Field(None, description="bootstrap key with role admin; at least 16 characters")
+    admin_key_file: Path | None = Field(None, description="file that holds the bootstrap key")
+    key_encryption_key: SecretStr | None = Field(
+        None, description="key that wraps the entries' data keys: 32 bytes in base64 or hexadecimal"
+    )
+    key_file: Path | None = Field(
+        None, description="file of that key, made at first start; beside the database by default"
+    )
+    max_body_bytes: int = Field(10_000_000, ge=1_000, description="longest request body, imports excepted")
+    max_concurrency: int = Field(256, ge=1, description="requests at work at once; the next one gets 429")
+    judge_timeout_s: Seconds = Field(10.0, description="longest a text may wait for its verdict")
+    judge_threads: int = Field(1, ge=1, le=64, description="threads that judge texts")
+    torch_threads: int = Field(1, ge=1, le=256, description="threads inside one embedding computation")
+    decision_days: float = Field(90.0, gt=0, le=3_650, description="days that content-free decisions are kept")
+    shutdown_grace_s: Seconds = Field(15.0, description="how long running answers may finish after SIGTERM")
+    replica_name: str = Field(
+        "lethe-1", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="name of this server among its replicas"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severity that is logged")
+
+    @field_validator("upstream")
+    @classmethod
+    def _is_http_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an http:// or https:// URL")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must not carry credentials, a query or a fragment; use LETHE_UPSTREAM_API_KEY for a key")
+        return value.rstrip("/").removesuffix("/v1")
+
+    @field_validator("workers")
+    @classmethod
+    def _is_one(cls, value: int) -> int:
+        if value != 1:
+            raise ValueError("this version runs one worker; use --judge-threads for more cores")
+        return value
+
+    @field_validator("store")
+    @classmethod
+    def _is_sqlite(cls, value: str) -> str:
+        if not value.startswith("sqlite:///"):
+            raise ValueError("this version keeps its index in SQLite: sqlite:///PATH")
+        return value
+
+    @field_validator("admin_key")
+    @classmethod
+    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("must have at least 16 characters")
+        return value
+
+    @model_validator(mode="after")
+    def _is_given_once(self) -> Self:
+        for name in ("upstream_api_key", "admin_key"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                raise ValueError(f"give {variable(name)} or {variable(name + '_file')}, not both")
+        if self.key_encryption_key is not None and self.key_file is not None:
+            raise ValueError("give LETHE_KEY_ENCRYPTION_KEY or --key-file, not both")
+        return self
+
+
+SECRETS: Final = frozenset(
+    name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
+)
+
+
+def flag(name: str) -> str:
+    """The command-line option of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + name.upper()
+
+
+def environment() -> dict[str, str]:
+    """Our variables of this process."""
+    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and name not in FOREIGN}
+
+
+def refuse_unknown(variables: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `SettingsInvalid` for variables with our prefix that mean nothing: most likely a misspelling."""
+    unknown = sorted(set(variables) - set(known) - FOREIGN)
+    if unknown:
+        names = ", ".join(unknown)
+        raise SettingsInvalid(f"unknown environment variable {names}: `lethe serve --help` lists those that exist")
+
+
+def load_settings(given: Mapping[str, object], variables: Mapping[str, str]) -> Settings:
+    """The settings from options by field name, then from environment variables. Raises `SettingsInvalid`."""
+    values: dict[str, object] = {}
+    for name in Settings.model_fields:
+        if name in given:
+            values[name] = given[name]
+        elif variables.get(variable(name)):
+            values[name] = variables[variable(name)]
+    try:
+        settings = Settings.model_validate(values)
+        secrets = {n: _read_secret(settings, n) for n in ("upstream_api_key", "admin_key")}
+        found = {name: secret for name, secret in secrets.items() if secret is not None}
+        dropped = {f"{name}_file": None for name in found}
+        kept = {name: getattr(settings, name) for name in settings.model_fields_set}
+        return Settings.model_validate(kept | dropped | found)
+    except ValidationError as error:
+        raise SettingsInvalid(_sentence(error)) from None
+
+
+def _read_secret(settings: Settings, name: str) -> str | None:
+    path: Path | None = getattr(settings, f"{name}_file")
+    if path is None:
+        return None
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(f"the file that {flag(name + '_file')} names cannot be read: {error}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """What is wrong, without the value: it may be a secret."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    name = str(first["loc"][0])
+    shown = variable(name) if name in SECRETS else f"{flag(name)} ({variable(name)})"
+    return f"{shown}: {message[:1].lower() + message[1:]}"

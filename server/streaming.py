@@ -1,0 +1,210 @@
+"""A guarded stream: upstream's events in, the client's events out.
+
+```
+    upstream bytes --> events --> frames --> guard --> outbox --> client bytes      what is released leaves as it came
+                                               | a choice stops
+                                               +--> upstream is left at once when nothing else runs --> remedy, [DONE]
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from server.dialects.dialect import (
+    Ending,
+    Frame,
+    FrameKind,
+    Json,
+    Unreadable,
+    encode_events,
+    encode_frame,
+)
+from server.dialects.sse import KEEP_ALIVE, SseBroken, SseComment, SseEvent, SseReader
+from server.exchange import Exchange
+from server.faults import UpstreamFault, UpstreamSpoke
+from server.guarding import AnswerGuard
+from server.lanes import Held, Outbox
+from server.observation import UpstreamReason
+from server.remedies import Remedies
+from server.reply import Reply
+from server.upstream import Answer
+from server.usage import Tally
+
+
+class AnswerStream:
+    """One stream. `guard` is None when there is nothing to look for: then only fields are filtered."""
+
+    def __init__(self, exchange: Exchange, guard: AnswerGuard | None, remedies: Remedies, reply: Reply) -> None:
+        self._exchange, self._guard, self._remedies, self._reply = exchange, guard, remedies, reply
+        self._dialect = exchange.dialect
+        self._outbox, self._tally = Outbox(), Tally()
+        self._running = set(range(exchange.asked.choices))  # choices that upstream still speaks for
+        self._stopped: dict[int, bool] = {}  # choice: its remedy was sent
+        self._opened: set[int] = set()
+        self._head: Json = {}
+        self._counts: bool | None = None  # whether upstream counts in every event; known after the first
+        self._final_usage: Json | None = None
+        self._done = self._alive = False
+
+    async def relay(self, answer: Answer) -> None:
+        """Pass the answer on until upstream is done or nothing more is wanted of it. Raises `UpstreamFault`."""
+        if not answer.content_type.startswith("text/event-stream"):
+            raise UpstreamFault(UpstreamReason.PROTOCOL, "the model server did not answer with a stream")
+        exchange, reader = self._exchange, SseReader()
+        try:
+            while True:
+                with exchange.waiting():
+                    data = await answer.read()
+                self._take_all(reader.feed(data) if data else reader.end())
+                await self._settle()
+                if self._done:
+                    await answer.rest()
+                    return
+                if self._stopped and not self._running:
+                    return
+                if not data:
+                    if self._running or reader.pending:
+                        raise UpstreamFault(UpstreamReason.CLOSED, "the model server ended its answer too early")
+                    return
+        except (SseBroken, Unreadable):
+            raise UpstreamFault(UpstreamReason.PROTOCOL, "the model server sent what is no event of a stream") from None
+
+    async def close(self) -> None:
+        """Upstream is left: send what remains to be said by us."""
+        await self._remedy()
+        await self._send(self._outbox.ready())
+        if self._stopped and not self._done:
+            if self._exchange.asked.include_usage and self._final_usage is None:
+                usage = self._tally.total(self._exchange.asked, None)
+                await self._reply.write(encode_events([self._dialect.usage(self._head, usage)]))
+            await self._reply.write(self._dialect.last)
+        await self._reply.finish()
+
+    async def abandon(self) -> None:
+        """Upstream failed: what is already here leaves if it may."""
+        if self._guard is not None:
+            self._guard.finish_all()
+        await self._settle(remedies=False)
+
+    def conclude(self) -> None:
+        """Tell what became of every choice."""
+        if self._guard is None:
+            return
+        self._exchange.held = self._guard.held
+        for choice in range(self._exchange.asked.choices):
+            self._exchange.concluded(self._guard.guarded(choice))
+
+    # -- taking --
+
+    def _take_all(self, events: Iterable[SseEvent | SseComment]) -> None:
+        for event in events:
+            if isinstance(event, SseComment):
+                self._alive = True
+                continue
+            for frame in self._dialect.event(event):
+                self._exchange.note(frame)
+                self._take(frame)
+            if self._done:
+                return
+
+    def _take(self, frame: Frame) -> None:
+        if frame.kind is FrameKind.ERROR:
+            raise UpstreamSpoke(frame.body)
+        held = Held(frame, self._exchange.now())
+        if frame.kind is FrameKind.DONE:
+            self._done = True
+            self._running.clear()
+            if self._guard is not None:
+                self._guard.finish_all()
+        elif held.choice is None:
+            self._final_usage = frame.usage or self._final_usage
+        elif held.choice in self._stopped:
+            return
+        else:
+            self._take_choice(frame, held)
+        self._outbox.add(held)
+
+    def _take_choice(self, frame: Frame, held: Held) -> None:
+        asked, times = self._exchange.asked, self._exchange.times
+        if not 0 <= frame.choices[0] < asked.choices:
+            raise UpstreamFault(UpstreamReason.PROTOCOL, "the model server sent a choice that nobody asked for")
+        self._head = self._head or frame.body
+        if self._counts is None:
+            self._counts = frame.usage is not None
+        if self._counts and self._guard is not None and asked.include_usage and not asked.continuous_usage:
+            self._dialect.forget_usage(frame)
+        if frame.pieces and times.first_text is None:
+            times.first_text = held.arrived
+        self._running.difference_update(frame.ends)
+        if self._guard is not None:
+            self._guard.take(held)
+
+    # -- leaving --
+
+    async def _settle(self, remedies: bool = True) -> None:
+        """Judge, let everything leave that may, and look after the choices that were stopped."""
+        guard = self._guard
+        leaving: list[Held] = []
+        if guard is not None:
+            await guard.settle()
+            for choice in guard.stops.keys() - self._stopped.keys():
+                self._stopped[choice] = False
+                self._running.discard(choice)
+                leaving.extend(self._outbox.cut(choice))
+        for held in leaving:
+            if held.frame.ends:
+                self._dialect.unfinish(held.frame)
+        settled = all(self._stopped.values())
+        await self._send([*leaving, *self._outbox.ready(closing=settled)])
+        if remedies and self._running:
+            await self._remedy()  # others still speak; else upstream is left first
+
+    async def _send(self, leaving: list[Held]) -> None:
+        data = b"".join([self._leave(held) for held in leaving])
+        if not data and self._alive and self._reply.started:
+            data = KEEP_ALIVE
+        self._alive = False
+        if data:
+            await self._reply.write(data)
+
+    def _leave(self, held: Held) -> bytes:
+        frame, choice = held.frame, held.choice
+        if choice is None:
+            if frame.usage is not None and self._tally.suppressed:
+                self._dialect.recount(frame, self._tally.total(self._exchange.asked, frame.usage))
+            return encode_frame(frame)
+        self._tally.left(held, choice)
+        if held.hollow and choice in self._opened:
+            return b""
+        self._opened.add(choice)
+        if held.cut or self._tally.redacted(choice):
+            self._dialect.forget_usage(frame)  # it would count what did not leave
+        if frame.pieces:
+            self._time(held)
+        return encode_frame(frame)
+
+    def _time(self, held: Held) -> None:
+        times, now = self._exchange.times, self._exchange.now()
+        if times.first_sent is None:
+            times.first_sent = now
+        else:
+            times.delays += now - held.arrived
+            times.delayed += 1
+
+    async def _remedy(self) -> None:
+        """Send the rest of every choice that was stopped."""
+        assert self._guard is not None or not self._stopped
+        for choice, told in self._stopped.items():
+            if told or self._guard is None:
+                continue
+            stop = self._guard.guarded(choice).stop
+            assert stop is not None
+            shown = self._tally.shown(choice)
+            spoken = self._tally.shown(choice, self._dialect.speech)
+            remedy = await self._remedies.remedy(choice, stop.verdict, shown, spoken)
+            ending = Ending(choice, remedy.text, remedy.finish_reason, choice not in self._opened)
+            self._stopped[choice] = True
+            self._opened.add(choice)
+            self._tally.add(choice, remedy.text, remedy.tokens)
+            await self._reply.write(encode_events(self._dialect.ending(self._head, ending)))
