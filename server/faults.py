@@ -80,7 +80,7 @@ class Told:
 
 
 _UPSTREAM_STATUS: Final = {
-    UpstreamReason.CONNECT: (502, "upstream_unreachable"),
+    UpstreamReason.CONNECT: (503, "upstream_unreachable"),
     UpstreamReason.TIMEOUT: (504, "upstream_timeout"),
     UpstreamReason.IDLE: (504, "upstream_timeout"),
     UpstreamReason.CLOSED: (502, "upstream_closed"),

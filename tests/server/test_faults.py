@@ -322,7 +322,7 @@ async def test_an_upstream_that_is_not_there_is_told_so() -> None:
     async with world(QUICK, nobody=True) as w:
         for stream in (True, False):
             got = await w.chat({"stream": stream})
-            assert got.status == 502
+            assert got.status == 503
             assert is_error(got.json)
         assert [seen.reason for seen in w.notebook.of(UpstreamFailed)] == [UpstreamReason.CONNECT] * 2
 

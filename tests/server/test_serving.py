@@ -50,7 +50,7 @@ def test_a_server_without_keys_prints_its_admin_key_once(tmp_path: Path) -> None
             assert client.get("/lethe/v1/status").json()["access"] == "open_on_loopback"
         with server.client(None) as nobody:
             assert nobody.get("/lethe/v1/status").status_code == 401
-            assert nobody.get("/v1/models").status_code == 502
+            assert nobody.get("/v1/models").status_code == 503
 
 
 @pytest.mark.parametrize(
