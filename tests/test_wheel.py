@@ -56,6 +56,9 @@ def test_the_wheel_installs_and_serves_in_an_empty_environment(wheel: Path, tmp_
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     install = [str(venv / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     subprocess.run([*install, "-c", str(ROOT / "constraints.txt"), str(wheel)], check=True)
+    absent = "import importlib.util as u; print([m for m in ('peft', 'accelerate', 'vllm') if u.find_spec(m)])"
+    listed = subprocess.run([str(venv / "bin" / "python"), "-c", absent], check=True, capture_output=True, text=True)
+    assert listed.stdout.strip() == "[]", "the server must not need what trains or serves models"
     port, metrics_port = free_port(), free_port()
     base = f"http://127.0.0.1:{port}"
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LETHE_", "PYTHON"))}
