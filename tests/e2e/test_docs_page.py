@@ -18,7 +18,7 @@ def test_the_documentation_opens_without_any_other_server(guarded: Guarded) -> N
         "--no-sandbox",
         "--disable-gpu",
         "--disable-background-networking",
-        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
@@ -26,7 +26,7 @@ def test_the_documentation_opens_without_any_other_server(guarded: Guarded) -> N
         failed: list[str] = []
         page.on("requestfailed", lambda request: failed.append(request.url))
         page.goto(f"{guarded.lethe.base_url}/lethe/docs")
-        page.wait_for_selector("text=/lethe/v1/entries/batch")
+        page.wait_for_selector('[data-path="/lethe/v1/entries/batch"]')
         assert page.title() == "Lethe - Swagger UI"
         assert failed == []
         browser.close()
