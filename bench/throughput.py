@@ -140,7 +140,7 @@ def main() -> None:
     """Measure, print, and write the section of docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_option(parser)
-    harness = os.environ.get("LETHE_BENCH_HARNESS") or "../shared/bench"
+    harness = os.environ.get("BENCH_HARNESS") or "../shared/bench"
     parser.add_argument("--harness", type=Path, default=Path(harness), help="folder of the load harness (%(default)s)")
     parser.add_argument("--entries", default="0,1000", help="sizes of the index (%(default)s)")
     parser.add_argument("--runs", type=int, default=3)
@@ -149,7 +149,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.harness / "load.py").is_file():
         raise SystemExit(
-            f"no load.py in {arguments.harness}: name the harness folder with --harness or LETHE_BENCH_HARNESS"
+            f"no load.py in {arguments.harness}: name the harness folder with --harness or BENCH_HARNESS"
         )
     arguments.harness = arguments.harness.resolve()
     rows: list[list[str]] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import re
 import secrets
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Final, Protocol
 
 from index.errors import StartRefused, StoreUnavailable
 from index.keys import ApiKey, Role
+from server.settings import is_loopback
 
 DEFAULT_NAMESPACE: Final = "default"
 NAMESPACE_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -155,14 +155,6 @@ def namespace_of(principal: Principal, named: str | None) -> str:
     if not NAMESPACE_PATTERN.fullmatch(named):
         raise NamespaceWrong("a namespace has 1 to 64 letters, digits, dots, dashes or underscores")
     return named
-
-
-def is_loopback(host: str) -> bool:
-    """True for an address that only this machine can reach."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def refuse_open_host(access: Access, host: str) -> None:

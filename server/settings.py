@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,14 @@ FOREIGN: Final = frozenset({"LETHE_DATA"})
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address that only this machine can reach."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 class SettingsInvalid(Exception):
@@ -44,7 +53,9 @@ class Settings(BaseModel):
     upstream_timeout_s: Seconds = Field(600.0, description="longest a whole upstream answer may take")
     upstream_connect_timeout_s: Seconds = Field(5.0, description="longest wait for a connection to the model server")
     upstream_idle_timeout_s: Seconds = Field(60.0, description="longest silence of the model server")
-    admin_key: SecretStr | None = Field(None, description="bootstrap key with role admin; at least 16 characters")
+    admin_key: SecretStr | None = Field(
+        None, description="bootstrap key with role admin; at least 16 characters, except on loopback"
+    )
     admin_key_file: Path | None = Field(None, description="file that holds the bootstrap key")
     key_encryption_key: SecretStr | None = Field(
         None, description="key that wraps the entries' data keys: 32 bytes in base64 or hexadecimal"
@@ -88,12 +99,11 @@ class Settings(BaseModel):
             raise ValueError("this version keeps its index in SQLite: sqlite:///PATH")
         return value
 
-    @field_validator("admin_key")
-    @classmethod
-    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 16:
-            raise ValueError("must have at least 16 characters")
-        return value
+    @model_validator(mode="after")
+    def _is_hard_to_guess(self) -> Self:
+        if self.admin_key is not None and len(self.admin_key.get_secret_value()) < 16 and not is_loopback(self.host):
+            raise ValueError("LETHE_ADMIN_KEY must have at least 16 characters on an address other than loopback")
+        return self
 
     @model_validator(mode="after")
     def _is_given_once(self) -> Self:

@@ -18,10 +18,10 @@ from server.access import (
     Principal,
     Right,
     RoleWrong,
-    is_loopback,
     namespace_of,
     refuse_open_host,
 )
+from server.settings import is_loopback
 
 ADMIN = "bootstrap-key-of-the-tests"
 

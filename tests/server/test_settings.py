@@ -60,7 +60,7 @@ def test_flags_win_over_variables(flags: dict[str, Any], variables: dict[str, st
         ({"LETHE_UPSTREAM_TIMEOUT_S": "0"}, "--upstream-timeout-s"),
         ({"LETHE_LOG_LEVEL": "loud"}, "--log-level"),
         ({"LETHE_REPLICA_NAME": "a b"}, "--replica-name"),
-        ({"LETHE_ADMIN_KEY": "short"}, "LETHE_ADMIN_KEY: must have at least 16"),
+        ({"LETHE_ADMIN_KEY": "short", "LETHE_HOST": "0.0.0.0"}, "LETHE_ADMIN_KEY must have at least 16"),
         ({"LETHE_ADMIN_KEY": SECRET, "LETHE_ADMIN_KEY_FILE": "/x"}, "not both"),
         ({"LETHE_ADMIN_KEY_FILE": "/does/not/exist"}, "--admin-key-file"),
         ({"LETHE_KEY_ENCRYPTION_KEY": SECRET, "LETHE_KEY_FILE": "/x"}, "not both"),
