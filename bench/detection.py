@@ -117,12 +117,17 @@ def plot(scores: dict[str, np.ndarray], threshold: float, path: Path) -> None:
     figure, axis = plt.subplots(figsize=(8, 4.2), layout="constrained")
     colours = {"paraphrases": "#b2182b", "leaks": "#ef8a62", "retain": "#4393c3", "benign": "#1b7837"}
     for name, colour in colours.items():
-        axis.hist(scores[name], bins=np.linspace(0, 1, 81), density=True, alpha=0.55, label=name, color=colour)
+        share = np.full(len(scores[name]), 100 / len(scores[name]))
+        axis.hist(scores[name], bins=np.linspace(0, 1, 81), weights=share, alpha=0.55, label=name, color=colour)
     axis.axvline(threshold, color="black", linestyle="--", linewidth=1, label=f"threshold {threshold:.2f}")
     axis.set(
-        xlabel="highest score of an answer", ylabel="density", xlim=(0, 1), title="TOFU forget10: what is told apart"
+        xlabel="highest score of an answer",
+        ylabel="% of answers (log)",
+        xlim=(0, 1),
+        title="TOFU forget10: what is told apart",
     )
-    axis.legend(frameon=False)
+    axis.set_yscale("log")  # what matters is in the tails
+    axis.legend(frameon=False, loc="upper left")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
@@ -133,6 +138,7 @@ def main() -> None:
     add_data_option(parser)
     parser.add_argument("--threads", type=int, default=2, help="cores for the embedder (%(default)s)")
     parser.add_argument("--out", type=Path, help="also write the scores to this JSON file")
+    parser.add_argument("--scores", type=Path, help="do not judge again: take the scores from such a file")
     arguments = parser.parse_args()
     tofu = Tofu(arguments.data)
     sets = {
@@ -146,8 +152,11 @@ def main() -> None:
     }
     view = build_view(tofu.entries(), arguments.threads)
     threshold = view.answer.stages[0].convict_at[Kind.FACT]
-    with Progress() as progress:
-        scores = {name: judge(view, answers, name, progress) for name, answers in sets.items()}
+    if arguments.scores:
+        scores = {name: np.array(values) for name, values in json.loads(arguments.scores.read_text()).items()}
+    else:
+        with Progress() as progress:
+            scores = {name: judge(view, answers, name, progress) for name, answers in sets.items()}
     rows = [
         [name, interval(int((s >= threshold).sum()), len(s)), f"{s.min():.3f}", f"{s.max():.3f}"]
         for name, s in scores.items()

@@ -148,9 +148,7 @@ def main() -> None:
     parser.add_argument("--conc", default="16,64", help="concurrent connections (%(default)s)")
     arguments = parser.parse_args()
     if not (arguments.harness / "load.py").is_file():
-        raise SystemExit(
-            f"no load.py in {arguments.harness}: name the harness folder with --harness or BENCH_HARNESS"
-        )
+        raise SystemExit(f"no load.py in {arguments.harness}: name the harness folder with --harness or BENCH_HARNESS")
     arguments.harness = arguments.harness.resolve()
     rows: list[list[str]] = []
     for entries in map(int, arguments.entries.split(",")):
