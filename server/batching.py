@@ -136,7 +136,7 @@ class Batcher:
         loop = calls[0].loop
         try:
             findings, reports = calls[0].cascade.judge(windows, self._clock)
-        except Exception:
+        except Exception:  # the border of a background task: whoever waits is told, and the thread goes on
             LOGGER.exception("judging a batch failed")
             _tell(loop, _fail, calls, JudgeBroken("judging failed"))
             return
