@@ -5,7 +5,17 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("detection", "latency", "throughput")
+BENCHMARKS = (
+    "detection",
+    "claims",
+    "concepts",
+    "calibration",
+    "robustness",
+    "backends",
+    "lattice",
+    "latency",
+    "throughput",
+)
 
 
 def main() -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from index.calibration import clopper_pearson
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "benchmarks.md"
 HEAD = """# Benchmarks
@@ -41,6 +43,14 @@ def write_section(name: str, title: str, command: str, body: str) -> None:
     else:
         text = text.rstrip() + "\n\n" + section + "\n"
     PAGE.write_text(text, "utf-8")
+
+
+def interval(hits: int, n: int) -> str:
+    """A share with its 95 % Clopper-Pearson interval, in per cent."""
+    if not n:
+        return "none"
+    low, high = clopper_pearson(hits, n)
+    return f"{hits}/{n} = {100 * hits / n:.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

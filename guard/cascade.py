@@ -1,20 +1,23 @@
 """The cascade: cheapest detector first, each with the authority it has, stop when sure.
 
 ```
-    windows --> fingerprint --undecided--> embedding --undecided--> judge --> finding per window
-                 | convict                  | convict / clear        | convict / clear
+    windows --> fingerprint --> static --> embedding --suspects--> claims --> judge --> finding per window
+                 | convict       | clear    | convict / clear       | convict / clear
 ```
+
+*Stages* look for what a window resembles. *Reviews* look again at what the stages suspect: what is near a threshold,
+and what was convicted on evidence that a review is asked to confirm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from guard.detector import Detector, Evidence, Window
+from guard.detector import Detector, Evidence, Reviewer, Suspect, Window
 from guard.errors import DetectorUnavailable
-from guard.verdict import Kind, Match
+from guard.verdict import PLAIN, Kind, Match
 
 
 class Outcome(StrEnum):
@@ -24,6 +27,10 @@ class Outcome(StrEnum):
     CLEAR = "clear"
     UNDECIDED = "undecided"
     ERROR = "error"
+
+
+def _every(evidence: Evidence) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,21 @@ class Stage:
         """True when nothing that was found comes near."""
         if not self.clear_below:
             return False
-        return all(e.score < self.clear_below.get(e.kind, 0.0) for e in evidence)
+        return all(self.lets_go(e) for e in evidence)
+
+    def lets_go(self, evidence: Evidence) -> bool:
+        """True when this piece of evidence lies too low to matter."""
+        return evidence.score < self.clear_below.get(evidence.kind, float("-inf"))
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A reviewer and the authority it has, as that of a stage. It is asked about evidence that is `wanted`."""
+
+    reviewer: Reviewer
+    convict_at: Mapping[Kind, float]
+    clear_below: Mapping[Kind, float]
+    wanted: Callable[[Evidence], bool] = _every
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,29 +84,36 @@ class StageReport:
 class Finding:
     """What the cascade found in one window.
 
-    `peaks` holds the highest score seen per kind, passes included; `failed` the detectors that could not tell.
+    `suspects` is evidence that no review could decide: the scores reached no threshold, or a review that had to confirm
+    them could not tell. `peaks` holds the highest score per kind that a convicting stage saw, passes included; `failed`
+    the detectors that could not tell.
     """
 
     matches: tuple[Match, ...] = ()
     undecided: bool = False
     failed: tuple[str, ...] = ()
     peaks: Mapping[Kind, float] = field(default_factory=dict)
+    suspects: tuple[Match, ...] = ()
 
 
-class _Case:
-    """One window on its way through the stages."""
+class Case:
+    """One window on its way through the stages and reviews."""
 
-    __slots__ = ("failed", "matches", "open", "peaks")
+    __slots__ = ("failed", "matches", "open", "peaks", "suspects", "window")
 
-    def __init__(self) -> None:
+    def __init__(self, window: Window) -> None:
+        self.window = window
         self.open = True
         self.matches: list[Match] = []
+        self.suspects: dict[str, tuple[Evidence, Match]] = {}
         self.failed: list[str] = []
         self.peaks: dict[Kind, float] = {}
 
     def finding(self) -> Finding:
+        """What was found by now."""
         undecided = self.open and not self.failed and not self.matches
-        return Finding(tuple(self.matches), undecided, tuple(self.failed), self.peaks)
+        suspects = tuple(match for _, match in self.suspects.values())
+        return Finding(tuple(self.matches), undecided, tuple(self.failed), self.peaks, suspects)
 
 
 def _always(match: Match) -> bool:
@@ -94,7 +122,7 @@ def _always(match: Match) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """Ordered stages. Thread-safe, since its detectors are.
+    """Ordered stages, then ordered reviews. Thread-safe, since its detectors are.
 
     `sure` says whether one match is enough to stop: a match whose entry is only flagged must not hide what a later
     stage would find of an entry that blocks.
@@ -102,52 +130,111 @@ class Cascade:
 
     stages: tuple[Stage, ...]
     sure: Callable[[Match], bool] = _always
+    reviews: tuple[Review, ...] = ()
 
     def judge(self, windows: Sequence[Window], clock: Callable[[], float]) -> tuple[list[Finding], list[StageReport]]:
-        """One finding per window, and a report per stage that ran. `clock` gives seconds."""
-        cases = [_Case() for _ in windows]
+        """One finding per window, and a report per stage and review that ran. `clock` gives seconds."""
+        cases, reports = self.stage(windows, clock)
+        reports += self.review(cases, clock)
+        return [case.finding() for case in cases], reports
+
+    def stage(self, windows: Sequence[Window], clock: Callable[[], float]) -> tuple[list[Case], list[StageReport]]:
+        """The first half of `judge`: what the stages make of the windows."""
+        cases = [Case(window) for window in windows]
         reports: list[StageReport] = []
         for stage in self.stages:
-            waiting = [i for i, case in enumerate(cases) if case.open]
+            waiting = [case for case in cases if case.open]
             if not waiting:
                 break
             started = clock()
-            outcomes = self._run(stage, [windows[i] for i in waiting], [cases[i] for i in waiting], self.sure)
+            outcomes = self._run(stage, waiting)
             reports.append(StageReport(stage.detector.name, clock() - started, outcomes))
-        return [case.finding() for case in cases], reports
+        return cases, reports
 
-    @staticmethod
-    def _run(
-        stage: Stage, windows: Sequence[Window], cases: Sequence[_Case], sure: Callable[[Match], bool]
-    ) -> dict[Outcome, int]:
+    def review(self, cases: Sequence[Case], clock: Callable[[], float]) -> list[StageReport]:
+        """The second half: reviews decide what is suspect in these cases. They may be slow."""
+        reports: list[StageReport] = []
+        for review in self.reviews:
+            asked = [(case, wanted) for case in cases if (wanted := _wanted(review, case))]
+            if not asked:
+                continue
+            started = clock()
+            outcomes = self._look_again(review, asked)
+            reports.append(StageReport(review.reviewer.name, clock() - started, outcomes))
+        return reports
+
+    def _run(self, stage: Stage, cases: Sequence[Case]) -> dict[Outcome, int]:
         name = stage.detector.name
         try:
-            found = stage.detector.find(windows)
+            found = stage.detector.find([case.window for case in cases])
         except DetectorUnavailable:
             if stage.convict_at:  # what only clears is not missed: the next stage looks more closely
                 for case in cases:
                     case.failed.append(name)
             return {Outcome.ERROR: len(cases)}
-        outcomes: dict[Outcome, int] = {}
-        for case, evidence in zip(cases, found, strict=True):
-            outcome = _apply(stage, case, evidence, sure)
-            outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        return outcomes
+        return _counted(self._apply(stage, case, evidence) for case, evidence in zip(cases, found, strict=True))
+
+    def _apply(self, stage: Stage, case: Case, evidence: Sequence[Evidence]) -> Outcome:
+        if stage.convict_at:
+            for e in evidence:
+                case.peaks[e.kind] = max(case.peaks.get(e.kind, e.score), e.score)
+        found: list[Match] = []
+        for e in evidence:
+            convicts = stage.convicts(e)
+            if not convicts and (not stage.convict_at or stage.lets_go(e)):
+                continue
+            match = _match(stage.detector.name, e, stage.convict_at.get(e.kind, 1.0), case)
+            if any(review.wanted(e) for review in self.reviews):
+                case.suspects[e.entry_id] = (e, match)
+            elif convicts:
+                found.append(match)
+        if found:
+            case.matches.extend(found)
+            case.open = not any(self.sure(match) for match in found)
+            if not case.open:
+                case.suspects.clear()
+            return Outcome.CONVICT
+        if not case.suspects and stage.clears(evidence):
+            case.open = False
+            return Outcome.CLEAR
+        return Outcome.UNDECIDED
+
+    def _look_again(self, review: Review, asked: Sequence[tuple[Case, Suspect]]) -> dict[Outcome, int]:
+        try:
+            told = review.reviewer.review([suspect for _, suspect in asked])
+        except DetectorUnavailable:
+            return {Outcome.ERROR: len(asked)}  # they stay suspect: the policy decides
+        return _counted(self._settle(review, case, evidence) for (case, _), evidence in zip(asked, told, strict=True))
+
+    def _settle(self, review: Review, case: Case, evidence: Sequence[Evidence]) -> Outcome:
+        outcome = Outcome.CLEAR
+        for e in evidence:
+            threshold = review.convict_at.get(e.kind)
+            if threshold is not None and e.score >= threshold:
+                case.matches.append(_match(review.reviewer.name, e, threshold, case))
+                outcome = Outcome.CONVICT
+            elif e.score >= review.clear_below.get(e.kind, float("-inf")):
+                continue
+            case.suspects.pop(e.entry_id, None)
+        if outcome is not Outcome.CONVICT and case.suspects:
+            outcome = Outcome.UNDECIDED
+        case.open = bool(case.suspects)
+        return outcome
 
 
-def _apply(stage: Stage, case: _Case, evidence: Sequence[Evidence], sure: Callable[[Match], bool]) -> Outcome:
-    for e in evidence:
-        case.peaks[e.kind] = max(case.peaks.get(e.kind, e.score), e.score)
-    convicting = [e for e in evidence if stage.convicts(e)]
-    if convicting:
-        found = [
-            Match(e.entry_id, e.kind, stage.detector.name, e.score, stage.convict_at[e.kind], e.start, e.end)
-            for e in convicting
-        ]
-        case.matches.extend(found)
-        case.open = not any(sure(match) for match in found)
-        return Outcome.CONVICT
-    if stage.clears(evidence):
-        case.open = False
-        return Outcome.CLEAR
-    return Outcome.UNDECIDED
+def _wanted(review: Review, case: Case) -> Suspect | None:
+    evidence = tuple(e for e, _ in case.suspects.values() if review.wanted(e))
+    return Suspect(case.window, evidence) if evidence else None
+
+
+def _match(detector: str, evidence: Evidence, threshold: float, case: Case) -> Match:
+    e = evidence
+    view = case.window.view if e.view == PLAIN else e.view
+    return Match(e.entry_id, e.kind, detector, e.score, threshold, e.start, e.end, view)
+
+
+def _counted(outcomes: Iterable[Outcome]) -> dict[Outcome, int]:
+    counts: dict[Outcome, int] = {}
+    for outcome in outcomes:
+        counts[outcome] = counts.get(outcome, 0) + 1
+    return counts

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from guard.verdict import Kind, Match
+from guard.verdict import PLAIN, Kind, Match
 from guard.words import Word
 
 
@@ -17,23 +17,40 @@ class Window:
     `text` is what would leave (spans that are already redacted show their placeholder); `start` and `end` are
     positions in the channel's original text. `context` is the turn that the window answers, given only where the
     window is near the beginning of an answer: a short answer says something only together with its question.
+    `view` names the reading that `text` is: `plain`, or the dress that was taken off. `places` then holds, per
+    character of `text`, the span of the original that it was read from. A window that is `part` of a sentence may seem
+    to claim what the whole does not.
     """
 
     text: str
     start: int
     end: int
     context: str = ""
+    view: str = PLAIN
+    places: Sequence[tuple[int, int]] | None = None
+    part: bool = False
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Where text[start:end] stands in the channel's original text; start < end."""
+        if self.places is None:
+            return self.start + start, self.start + end
+        told = self.places[start:end]
+        return min(place[0] for place in told), max(place[1] for place in told)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How near one window came to one entry: entry, its kind, the score, and the span in the channel."""
+    """How near one window came to one entry: entry, its kind, the score, and the span in the channel.
+
+    `view` is set where the detector itself read the window in another way.
+    """
 
     entry_id: str
     kind: Kind
     score: float
     start: int
     end: int
+    view: str = PLAIN
 
 
 class Detector(Protocol):
@@ -47,6 +64,27 @@ class Detector(Protocol):
     def name(self) -> str: ...
 
     def find(self, windows: Sequence[Window]) -> Sequence[Sequence[Evidence]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A window and what earlier stages found in it that is neither convicted nor cleared yet."""
+
+    window: Window
+    evidence: tuple[Evidence, ...]
+
+
+class Reviewer(Protocol):
+    """Looks again at what an embedding suspects: slower, surer, and it knows which entries are meant.
+
+    `review` answers per suspect the same entries with scores on its own scale; an entry that it leaves out stays
+    suspect. Raises `DetectorUnavailable` when it cannot tell; it never guesses.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def review(self, suspects: Sequence[Suspect]) -> Sequence[Sequence[Evidence]]: ...
 
 
 class Watcher(Protocol):

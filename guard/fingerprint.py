@@ -3,42 +3,41 @@
 A passage of n words is known by its *shingles*, all runs of k = min(k, n) words, and by its *grams*, all shorter
 runs of up to three words. Grams tell whether a tail of text may still become a shingle. A run of words that occurs
 in a passage has only grams of that passage, so no tail that can become a match is ever missed; a tail made of the
-grams of several passages is held for nothing, by at most k-1 words.
+grams of several passages is held for nothing, by at most k-1 words. The same grams and shingles find a passage that is
+written backwards or between other words, where a tail of k-1 words is as long as its gaps make it.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from itertools import pairwise
 from typing import Final, Protocol
 
 from guard.detector import Evidence, Window
-from guard.verdict import Kind, Match
+from guard.disorder import History, Order, reach
+from guard.letters import LetterTable, find_letters, joined
+from guard.shingler import Shingler as Shingler  # noqa: PLC0414  # what fingerprints are made with is found here too
+from guard.shingler import Terms
+from guard.verdict import PLAIN, Kind, Match
 from guard.words import Word, words_of
 
 SHINGLE_WORDS: Final = 8
 """The default k: no run of this many words of a passage leaves."""
 
 LONGEST_GRAM: Final = 3
+SHORTEST_DISORDERED: Final = 4
+"""Passages of fewer words are found in the order of the text only: a name read backwards is ordinary text."""
+
+SHORTEST_MENDED: Final = 6
+"""The same where the words do not stand at one distance."""
+
+ORDERS: Final = (("reversed words", 1, True), ("every 2nd word", 2, False), ("every 3rd word", 3, False))
+"""View, stride, and whether it is read backwards, of each other order."""
+
+_LONGEST_REACH: Final = max(reach(stride) for _, stride, _ in ORDERS)
+
 DETECTOR: Final = "fingerprint"
-
-
-@dataclass(frozen=True, slots=True)
-class Shingler:
-    """Hashes runs of normalised words under a key of 16 to 64 bytes: without it a hash confirms nothing."""
-
-    key: bytes
-
-    def __post_init__(self) -> None:
-        if not 16 <= len(self.key) <= 64:
-            raise ValueError("a fingerprint key has 16 to 64 bytes")
-
-    def digest(self, words: Sequence[str]) -> int:
-        """64 bits for this run of words."""
-        data = "\x1f".join(words).encode("utf-8", "surrogatepass")
-        return int.from_bytes(blake2b(data, digest_size=8, key=self.key).digest(), "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +51,15 @@ class Fingerprint:
 
 def fingerprint(text: str, shingler: Shingler, k: int = SHINGLE_WORDS) -> Fingerprint | None:
     """The fingerprint of a passage, or None when it has no word."""
-    words = [word.norm for word in words_of(text)]
-    if not words:
+    ids = [shingler.id(word.norm) for word in words_of(text)]
+    if not ids:
         return None
-    length = min(k, len(words))
+    length = min(k, len(ids))
 
     def runs(n: int) -> frozenset[int]:
-        return frozenset(shingler.digest(words[i : i + n]) for i in range(len(words) - n + 1))
+        return frozenset(shingler.run(ids[i : i + n]) for i in range(len(ids) - n + 1))
 
-    grams = frozenset[int]().union(*(runs(n) for n in range(1, min(LONGEST_GRAM, len(words)) + 1)))
+    grams = frozenset[int]().union(*(runs(n) for n in range(1, min(LONGEST_GRAM, len(ids)) + 1)))
     return Fingerprint(length, runs(length), grams)
 
 
@@ -78,61 +77,104 @@ class ShingleTable(Protocol):
         """True when this gram occurs in a passage."""
 
 
+class PassageTable(ShingleTable, LetterTable, Protocol):
+    """Words and letters of all passages of one namespace."""
+
+
 class FingerprintWatcher:
-    """Sees one channel word by word.
+    """Sees one channel word by word: in the order of the text, and in the orders that hide a passage from whoever reads
+    every word (see `guard.disorder`).
 
     ```
         words:   the old lamp | lighter of Orsk climbed
                               |<- alive: all grams known ->|   watch_from = its first word
                                   k words alive and a known shingle: a match
     ```
+
+    In the order of the text a tail is held from its first word on. In another order it is held once three words of it
+    are alive, since ordinary text has words and pairs of some passage at any distance: of such a run the first two
+    words may have left when the third comes, and never more.
     """
 
     def __init__(self, table: ShingleTable, shingler: Shingler) -> None:
         self._table, self._shingler = table, shingler
         self._longest = max(table.lengths, default=0)
-        self._tail: deque[Word] = deque(maxlen=max(self._longest, LONGEST_GRAM))
         self._alive = 0
+        self._orders: tuple[Order, ...] = ()
+        if self._longest >= SHORTEST_DISORDERED:
+            self._orders = tuple(Order(*order, self._longest) for order in ORDERS)
+        self._history = History(max(self._longest, LONGEST_GRAM) * _LONGEST_REACH)
 
     def push(self, word: Word) -> Sequence[Match]:
         """Take the next word; answer the matches that it completes."""
         if not self._longest:
             return ()
-        self._tail.append(word)
-        self._alive = self._alive_after()
-        if not self._alive:
-            return ()
+        terms = self._shingler.terms(word.norm)
+        known = self._table.continues(terms.alone)
+        self._history.add(word, terms if known else None)
         found: list[Match] = []
-        tail = list(self._tail)
-        for length in self._table.lengths:
-            if length > self._alive:
-                break
-            run = tail[-length:]
-            for entry_id, kind in self._table.entries(self._shingler.digest([w.norm for w in run])):
-                found.append(Match(entry_id, kind, DETECTOR, 1.0, 1.0, run[0].start, run[-1].end))
+        self._alive = self._alive_after(terms) if known else 0
+        if self._alive >= self._table.lengths[0]:
+            last = self._history.count
+            found = self._matches(range(last - self._alive, last), PLAIN)
+        for order in self._orders:
+            if known or order.threads:
+                for thread in order.push(self._history, self._table, self._shingler):
+                    if len(thread) >= SHORTEST_DISORDERED:
+                        found += self._matches(thread, order.view, order.backwards)
         return found
 
-    def _alive_after(self) -> int:
-        """How many of the last words have only known grams."""
-        norms = [w.norm for w in self._tail][-LONGEST_GRAM:]
-        for n in range(1, len(norms) + 1):
-            if not self._table.continues(self._shingler.digest(norms[-n:])):
-                return n - 1
-        return self._alive + 1 if len(norms) == LONGEST_GRAM else len(norms)
+    def _alive_after(self, own: Terms) -> int:
+        """How many of the last words have only known grams. The last word alone is known."""
+        terms = self._history.terms
+        before = self._alive and terms[-2]
+        if not before or not self._table.continues(self._shingler.two(before, own)):
+            return 1
+        first = self._alive > 1 and terms[-3]
+        if not first or not self._table.continues(self._shingler.three(first, before, own)):
+            return 2
+        return min(self._alive + 1, self._longest)
+
+    def _matches(self, thread: Sequence[int], view: str, backwards: bool = False) -> list[Match]:
+        """The matches that end with this thread of words."""
+        found: list[Match] = []
+        for length in self._table.lengths:
+            if length > len(thread):
+                break
+            run = thread[-length:]
+            if view != PLAIN and length < self._shortest(run):
+                continue
+            ids = [terms.last for number in run if (terms := self._history.terms_of(number))]
+            entries = self._table.entries(self._shingler.run(ids[::-1] if backwards else ids))
+            span = self._history.span(run) if entries else (0, 0)
+            found += [Match(entry_id, kind, DETECTOR, 1.0, 1.0, *span, view) for entry_id, kind in entries]
+        return found
+
+    def _shortest(self, run: Sequence[int]) -> int:
+        evenly = len({after - before for before, after in pairwise(run)}) == 1
+        return SHORTEST_DISORDERED if evenly else SHORTEST_MENDED
 
     @property
     def watch_from(self) -> int | None:
-        """Where the earliest run begins that the next word may complete."""
-        held = min(self._alive, self._longest - 1)
-        return self._tail[-held].start if held > 0 else None
+        """Where the earliest run begins that the next words may complete."""
+        longest = self._longest - 1
+        held = min(self._alive, longest)
+        starts = [self._history.words[-held].start] if held > 0 else []
+        for order in self._orders:
+            starts += [self._history.span(thread[-longest:])[0] for thread in order.threads]
+        return min(starts, default=None)
 
 
 class FingerprintDetector:
-    """The same as a stage of a cascade: judges complete windows."""
+    """The same as a stage of a cascade: judges complete windows.
+
+    Where a dress was taken off a window its words may be parted otherwise than the passage's, so its letters are
+    compared too.
+    """
 
     name = DETECTOR
 
-    def __init__(self, table: ShingleTable, shingler: Shingler) -> None:
+    def __init__(self, table: PassageTable, shingler: Shingler) -> None:
         self._table, self._shingler = table, shingler
 
     def find(self, windows: Sequence[Window]) -> Sequence[Sequence[Evidence]]:
@@ -141,16 +183,15 @@ class FingerprintDetector:
 
     def _find(self, window: Window) -> list[Evidence]:
         watcher = FingerprintWatcher(self._table, self._shingler)
-        spans: dict[tuple[str, Kind], list[tuple[int, int]]] = {}
+        spans: dict[tuple[str, Kind, str], list[tuple[int, int]]] = {}
         for word in words_of(window.text):
             for match in watcher.push(word):
-                runs = spans.setdefault((match.entry_id, match.kind), [])
-                if runs and match.start <= runs[-1][1]:
-                    runs[-1] = (runs[-1][0], match.end)
-                else:
-                    runs.append((match.start, match.end))
+                spans.setdefault((match.entry_id, match.kind, match.view), []).append((match.start, match.end))
+        if window.view != PLAIN:
+            for e in find_letters(window.text, self._table, self._shingler):
+                spans.setdefault((e.entry_id, e.kind, PLAIN), []).append((e.start, e.end))
         return [
-            Evidence(entry_id, kind, 1.0, window.start + start, window.start + end)
-            for (entry_id, kind), runs in spans.items()
-            for start, end in runs
+            Evidence(entry_id, kind, 1.0, *window.span(start, end), view)
+            for (entry_id, kind, view), runs in spans.items()
+            for start, end in joined(runs)
         ]

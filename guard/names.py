@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -29,9 +29,11 @@ _COMMON: Final = frozenset(
 )
 
 
-def _plain(norm: str) -> str:
+def plain(norm: str) -> str:
     """Without diacritics; a number without leading zeros."""
-    letters = "".join(c for c in unicodedata.normalize("NFKD", norm) if not unicodedata.combining(c))
+    letters = norm
+    if not norm.isascii():
+        letters = "".join(c for c in unicodedata.normalize("NFKD", norm) if not unicodedata.combining(c))
     return letters.lstrip("0") or "0" if letters.isdecimal() else letters
 
 
@@ -52,24 +54,25 @@ def mentions(*texts: str) -> Mentions[str]:
     words: set[str] = set()
     for text in texts:
         read = words_of(text)
-        words.update(_plain(word.norm) for word in read)
-        names.update(_names(text, read))
+        words.update(plain(word.norm) for word in read)
+        names.update(names_of(text, read))
     return Mentions(names, words)
 
 
-def _names(text: str, words: list[Word]) -> set[str]:
+def names_of(text: str, words: Sequence[Word]) -> set[str]:
+    """The names and numbers among the words of a text, normalised."""
     found: set[str] = set()
     end = 0
     for i, word in enumerate(words):
         gap, end = text[end : word.start], word.end
-        plain = _plain(word.norm)
-        if any(c.isdigit() for c in plain):
-            found.add(plain)
+        norm = plain(word.norm)
+        if any(c.isdigit() for c in norm):
+            found.add(norm)
             continue
-        if len(plain) < 2 or plain in _COMMON or not text[word.start].isupper():
+        if len(norm) < 2 or norm in _COMMON or not text[word.start].isupper():
             continue
         if (i and not _OPENS_SENTENCE.search(gap)) or (i + 1 < len(words) and _joined(text, word, words[i + 1])):
-            found.add(plain)
+            found.add(norm)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -37,6 +37,37 @@ class FailureRule(StrEnum):
     ALLOW = "allow"
 
 
+class InContext(StrEnum):
+    """What happens to what the user supplied in the same request, a document to summarise for example."""
+
+    ALLOW = "allow"
+    SUPPRESS = "suppress"
+    FLAG = "flag"
+
+
+class FactScope(StrEnum):
+    """What a fact forbids: all that is said in answer to its question, or only what it claims itself."""
+
+    CLAIMS = "claims"
+    SUBJECT = "subject"
+
+
+class Undecided(StrEnum):
+    """What happens to a text that came near a threshold without reaching it, when no judge could tell."""
+
+    ALLOW = "allow"
+    FLAG = "flag"
+    SUPPRESS = "suppress"
+
+
+class Disclosure(StrEnum):
+    """What a judge model may be told of an entry."""
+
+    NONE = "none"
+    LABEL = "label"
+    TEXT = "text"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What to do on a match. Lives in the store under a name and changes without a restart.
@@ -54,6 +85,10 @@ class Policy:
     rewrite_tries: int = 2
     thresholds: Mapping[Kind, float] = field(default_factory=lambda: _NO_THRESHOLDS)
     on_failure: FailureRule = FailureRule.REFUSE
+    in_context: InContext = InContext.SUPPRESS
+    fact_scope: FactScope = FactScope.CLAIMS
+    on_undecided: Undecided = Undecided.ALLOW
+    disclosure: Disclosure = Disclosure.LABEL
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -77,6 +112,15 @@ class Policy:
         return (self.answer_actions if side is Side.ANSWER else self.prompt_actions)[kind]
 
 
+_UNDECIDED: Mapping[Undecided, Action] = MappingProxyType(
+    {Undecided.ALLOW: Action.ALLOW, Undecided.FLAG: Action.FLAG, Undecided.SUPPRESS: Action.BLOCK}
+)
+
+
+def _anything(match: Match, policy: Policy) -> Action:
+    return Action.BLOCK
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What one active entry asks for. `label` is public: it may be named to the model and to clients."""
@@ -95,16 +139,32 @@ class Rules:
     by_entry: Mapping[str, Rule]
     default: Policy = field(default_factory=Policy)
 
-    def decide(self, matches: Iterable[Match], side: Side, failed: tuple[str, ...] = ()) -> Verdict:
-        """The strongest action that any match or failure asks for. Matches of unknown entries are ignored."""
+    def decide(
+        self,
+        matches: Iterable[Match],
+        side: Side,
+        failed: tuple[str, ...] = (),
+        suspects: Iterable[Match] = (),
+        weaken: Callable[[Match, Policy], Action] = _anything,
+    ) -> Verdict:
+        """The strongest action that any match or failure asks for. Matches of unknown entries are ignored.
+
+        A suspect that reached its threshold counts as a match, another one as its policy says. `weaken` gives the most
+        that may be done about a match: what the user supplied, for example, may be excused.
+        """
         action = shadowed = Action.ALLOW
         kept = []
-        for match in matches:
+        told = [(match, Action.BLOCK) for match in matches]
+        told += [(match, self._most(match)) for match in suspects]
+        for match, allowed in told:
             rule = self.by_entry.get(match.entry_id)
             if rule is None:
                 continue
+            most = min(allowed, weaken(match, rule.policy))
+            if most is Action.ALLOW:
+                continue
             kept.append(match)
-            wanted = rule.policy.action(match.kind, side)
+            wanted = min(most, rule.policy.action(match.kind, side))
             if rule.policy.mode is Mode.SHADOW:
                 shadowed = max(shadowed, wanted)
                 wanted = min(wanted, Action.FLAG)
@@ -112,6 +172,13 @@ class Rules:
         if failed and self.on_failure is FailureRule.REFUSE:
             action = Action.BLOCK
         return Verdict(action, tuple(kept), failed, self.revision, shadowed)
+
+    def _most(self, suspect: Match) -> Action:
+        """The most that may be done about evidence that no review could decide."""
+        rule = self.by_entry.get(suspect.entry_id)
+        if rule is None or suspect.score >= suspect.threshold:
+            return Action.BLOCK
+        return _UNDECIDED[rule.policy.on_undecided]
 
     def policy_of(self, verdict: Verdict, side: Side = Side.ANSWER) -> Policy:
         """The policy whose action the verdict carries out: its refusal, redaction and tries apply."""

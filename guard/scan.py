@@ -27,7 +27,7 @@ class Outcome:
 
 def verdict_of(finding: Finding, rules: Rules, side: Side = Side.ANSWER) -> Verdict:
     """The rules' verdict on what a cascade found in one window."""
-    return rules.decide(finding.matches, side, finding.failed)
+    return rules.decide(finding.matches, side, finding.failed, finding.suspects)
 
 
 def combine(verdicts: Iterable[Verdict], revision: int = 0) -> Verdict:

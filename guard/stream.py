@@ -25,16 +25,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guard.detector import Watcher, Window
 from guard.errors import MachineMisused
 from guard.events import Check, Done, Event, NeedText, Release, Stop
+from guard.lattice import Lattice
 from guard.plan import StreamPlan
 from guard.policy import Streaming
 from guard.segments import Segmenter
-from guard.spans import Span, merge
-from guard.verdict import Action, Match, Verdict
+from guard.spans import Span, merge, shown
+from guard.stretches import Stretches
+from guard.verdict import PLAIN, Action, Match, Verdict
 from guard.words import Token, TokenSplitter, words_of_token
 
 Decide = Callable[[Sequence[Match]], Verdict]
@@ -57,6 +59,8 @@ class StreamMachine:
         self._plan, self._watcher, self._decide = plan, watcher, decide
         self._splitter = TokenSplitter()
         self._segmenter = Segmenter(plan.rule)
+        self._lattice = Lattice(plan.rule)
+        self._stretches = Stretches(plan.rule)
         self._text = ""
         self._segments: list[int] = [0]  # where each segment begins; the last one is unfinished
         self._opening = 0  # words of the unfinished segment that were judged
@@ -117,7 +121,7 @@ class StreamMachine:
         windows: tuple[Window, ...] = ()
         if self._segments[-1] < len(self._text):
             self._segments.append(len(self._text))
-            windows = self._segment_windows() if self._segmenter.words else ()
+            windows = self._segment_windows()
         self._steps.append(_Step(windows, len(self._text), final=True))
 
     def next_event(self) -> Event:
@@ -155,7 +159,9 @@ class StreamMachine:
     def _read(self, token: Token, following: str) -> bool:
         """Read one token; `following` is the character after it. False when the text stops here."""
         words = words_of_token(token)
-        held = self._watcher.watch_from
+        held = self._held_from
+        self._stretches.push(words)
+        self._lattice.push(token, words)
         for word in words:
             matches = self._watcher.push(word)
             if matches and self._convict(self._decide(matches)):
@@ -164,13 +170,19 @@ class StreamMachine:
         if ends:
             self._segments.append(token.end)
             self._opening = 0
-            self._add_step(self._segment_windows())
+            self._add_step(self._segment_windows(), token.end)
         elif self._opens(words):
             self._opening = self._segmenter.words
-            self._add_step((self._window(self._segments[-1], token.end, len(self._segments) - 1),))
-        elif held is not None and self._watcher.watch_from != held:
-            self._add_step(())
+            self._add_step((self._window(self._segments[-1], token.end, len(self._segments) - 1),), token.end)
+        elif held is not None and self._held_from != held:
+            self._add_step((), self._limit)
         return True
+
+    @property
+    def _held_from(self) -> int | None:
+        """Where the tail begins that may still become a match, in any dress."""
+        tails = [at for at in (self._watcher.watch_from, self._lattice.watch_from) if at is not None]
+        return min(tails, default=None)
 
     def _opens(self, words: Sequence[object]) -> bool:
         if not words or self._plan.streaming is Streaming.STRICT or self._plan.hold_whole:
@@ -191,11 +203,14 @@ class StreamMachine:
         return False
 
     def _segment_windows(self) -> tuple[Window, ...]:
-        """The windows that end with the segment just finished, shortest first."""
+        """The windows that end with the segment just finished, its stretches, and those in another dress."""
         last = len(self._segments) - 2
         first = max(0, last - self._plan.rule.overlap)
         end = self._segments[-1]
-        return tuple(self._window(self._segments[i], end, i) for i in range(last, first - 1, -1))
+        plain = range(last, first - 1, -1) if self._stretches.words else ()
+        windows = [self._window(self._segments[i], end, i) for i in plain]
+        windows += [replace(self._window(*span, last), part=True) for span in self._stretches.finish()]
+        return (*windows, *self._lattice.windows(self._text[:end], self._segments[:-1], self._plan.context))
 
     def _window(self, start: int, end: int, segment: int) -> Window:
         """original[start:end] as it would leave, with the turn that it answers when it opens the text."""
@@ -203,19 +218,19 @@ class StreamMachine:
         text = "".join(piece for piece, _, _, _ in self._visible(start, end, self._watched))
         return Window(text, start, end, self._plan.context if near else "")
 
-    def _add_step(self, windows: tuple[Window, ...]) -> None:
-        self._steps.append(_Step(windows, self._limit_now(windows)))
+    def _add_step(self, windows: tuple[Window, ...], until: int) -> None:
+        self._steps.append(_Step(windows, self._limit_now(until)))
 
-    def _limit_now(self, windows: tuple[Window, ...] = ()) -> int:
-        """How far text may leave when all that was read so far is clear."""
+    def _limit_now(self, until: int = 0) -> int:
+        """How far text may leave when all that was read so far is clear; what was judged ends at `until`."""
         if self._plan.hold_whole:
             return 0
         if self._plan.streaming is Streaming.STRICT:
             limit = self._segments[max(0, len(self._segments) - 1 - self._plan.rule.overlap)]
         else:
-            limit = max((w.end for w in windows), default=self._limit)
+            limit = until
         self._limit = max(self._limit, limit)
-        watched = self._watcher.watch_from
+        watched = self._held_from
         limit = self._limit if watched is None else min(self._limit, watched)
         for span in self._watched:
             if span.start < limit and (span.end > limit or (watched is not None and watched < span.end)):
@@ -244,16 +259,20 @@ class StreamMachine:
             if verdict.action.stops:
                 self._stop(verdict)
                 return
-            if verdict.action is Action.REDACT and not self._covered(window):
-                self._leaked += max(0, self._released - window.start)
-                merge(self._judged, window.start, window.end)
+            if verdict.action is Action.REDACT:
+                self._redact(window, verdict)
         self._release(step.limit)
         if step.final:
             self._closed = True
 
-    def _covered(self, window: Window) -> bool:
-        """True when a window inside this one is redacted already: the wider window only saw the same again."""
-        return any(window.start <= s.start and s.end <= window.end for s in self._judged)
+    def _redact(self, window: Window, verdict: Verdict) -> None:
+        """Redact a window, or of a dressed one what was found in it. When a window inside this one is redacted already,
+        the wider one only saw the same again."""
+        spans = [(window.start, window.end)] if window.view == PLAIN else [(m.start, m.end) for m in verdict.matches]
+        for start, end in spans:
+            if not any(start <= s.start and s.end <= end for s in self._judged):
+                self._leaked += max(0, self._released - start)
+                merge(self._judged, start, end)
 
     def _stop(self, verdict: Verdict) -> None:
         spans: list[Span] = []
@@ -277,18 +296,4 @@ class StreamMachine:
         self._released = limit
 
     def _visible(self, start: int, end: int, spans: Sequence[Span]) -> list[tuple[str, int, int, bool]]:
-        """original[start:end] in pieces, with a placeholder for each redacted span that begins in it."""
-        pieces: list[tuple[str, int, int, bool]] = []
-        at = start
-        for span in spans:
-            if span.end <= at or span.start >= end:
-                continue
-            if span.start > at:
-                pieces.append((self._text[at : span.start], at, span.start, False))
-            shown = self._plan.redaction if span.start >= start else ""
-            stop = min(span.end, end)
-            pieces.append((shown, max(at, span.start), stop, True))
-            at = stop
-        if at < end:
-            pieces.append((self._text[at:end], at, end, False))
-        return pieces
+        return shown(self._text, start, end, spans, self._plan.redaction)

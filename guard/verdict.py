@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Final
+
+PLAIN: Final = "plain"
+"""The view of a text that is read as it stands."""
 
 
 class Kind(StrEnum):
@@ -54,7 +58,8 @@ class Action(IntEnum):
 class Match:
     """Evidence that text[start:end] of a channel resembles an entry.
 
-    `score` and `threshold` are on the detector's own scale (cosine for embeddings, 1.0 for fingerprints).
+    `score` and `threshold` are on the detector's own scale (cosine for embeddings, 1.0 for fingerprints). `view` names
+    the reading of the text that it was found in.
     """
 
     entry_id: str
@@ -64,6 +69,7 @@ class Match:
     threshold: float
     start: int
     end: int
+    view: str = PLAIN
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.end:

@@ -1,9 +1,9 @@
 """Words: how the guard reads text, whatever it is dressed in, without losing the positions in the original.
 
 A *word* is a maximal run of Unicode letters or digits after NFKC and case folding. Invisible characters inside a
-word are dropped, and characters that look like Latin letters are read as those. Text is read in *tokens*: pieces
-that can be normalised on their own, because the character that begins the next one combines with nothing before
-it. What a token says is therefore a function of the text alone, never of how the text arrived.
+word are dropped, so are diacritics, and characters that look like Latin letters are read as those. Text is read in
+*tokens*: pieces that can be normalised on their own, because the character that begins the next one combines with
+nothing before it. What a token says is therefore a function of the text alone, never of how the text arrived.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from guard.errors import MachineMisused
+from guard.look_alikes import LOOK_ALIKES
 
 LONGEST_TOKEN: Final = 256
 """Characters after which a token is cut even where no boundary stands; a longer word is read in pieces."""
@@ -32,40 +34,12 @@ _INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
 )
-# Characters that look like a Latin letter in either case, by what they look like. Read after case folding, so a
-# capital stands here as its small letter.
-_LOOK_ALIKES: Final = str.maketrans(
-    {
-        char: latin
-        for latin, chars in {
-            "a": "\u0430\u03b1\u0251",
-            "b": "\u0432\u03b2",
-            "c": "\u0441\u03f2\u1d04",
-            "d": "\u0501",
-            "e": "\u0435\u0451\u03b5\u212e",
-            "g": "\u0581\u0261",
-            "h": "\u043d\u04bb\u0570",
-            "i": "\u0456\u0457\u03b9\u0131\u0269",
-            "j": "\u0458\u03f3",
-            "k": "\u043a\u03ba",
-            "l": "\u04cf\u04c0",
-            "m": "\u043c",
-            "n": "\u03b7\u0578",
-            "o": "\u043e\u03bf\u0585\u1d0f",
-            "p": "\u0440\u03c1",
-            "q": "\u051b",
-            "s": "\u0455",
-            "t": "\u0442\u03c4",
-            "u": "\u03c5\u057d",
-            "v": "\u03bd\u0475",
-            "w": "\u051d\u0461",
-            "x": "\u0445\u03c7",
-            "y": "\u0443\u03b3",
-            "z": "\u03b6",
-        }.items()
-        for char in chars
-    }
-)
+# Marks that are added to a letter and leave it that letter: accents, and the stacks of them called Zalgo. The marks of
+# scripts whose words need them (vowel signs, voicing) are not among these.
+_ACCENT: Final = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
+# Characters that look like another Latin letter than what they fold to: read by their own look beside Latin letters.
+_OWN_LOOK: Final = str.maketrans("\u0397\u039c\u039d\u03a5\u040b\u03f2\u03f9", "hmnyhcc")
+_LATIN: Final = re.compile("[A-Za-z]")
 
 
 class Word(NamedTuple):
@@ -100,18 +74,59 @@ def _clusters(text: str) -> Iterator[tuple[int, int]]:
         yield start, len(text)
 
 
+def _plain(text: str) -> str:
+    """Without accents."""
+    if text.isascii():
+        return text
+    apart = unicodedata.normalize("NFD", text)
+    return unicodedata.normalize("NFC", _ACCENT.sub("", apart)) if _ACCENT.search(apart) else text
+
+
+@lru_cache(maxsize=4096)
 def _fold(cluster: str) -> str:
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", cluster).casefold())
-    return folded.translate(_LOOK_ALIKES)
+    folded = unicodedata.normalize("NFKC", _plain(unicodedata.normalize("NFKC", cluster)).casefold())
+    folded = _plain(folded)
+    return folded.translate(LOOK_ALIKES)
+
+
+def _simple() -> dict[int, str]:
+    """What common characters are read as, for those that are read alone and as one character."""
+    found: dict[int, str] = {}
+    for code in (*range(0x80, 0x590), *range(0x1E00, 0x2000), *range(0x2010, 0x205F), *range(0x3000, 0x3040)):
+        char = chr(code)
+        folded = _fold(char)
+        if len(folded) == 1 and not _joins(char) and not _INVISIBLE.match(char):
+            major = unicodedata.category(folded)[0]
+            if major != "M":
+                found[code] = folded if major in "LN" else " "
+    return found
+
+
+_SIMPLE: Final = _simple()
+# CJK ideographs, kana and Hangul syllables are read as they are, once no mark follows.
+_ALL_SIMPLE: Final = re.compile(
+    "[\\x00-\\x7f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3" + "".join(map(chr, _SIMPLE)) + "]*"
+)
+_READ: Final = LOOK_ALIKES | _SIMPLE | {code: chr(code).lower() for code in range(0x80)}
+_ANY_WORD: Final = re.compile(r"[^\W_]+")
 
 
 def _words_of_any(text: str, offset: int) -> list[Word]:
+    if _LATIN.search(text):
+        text = text.translate(_OWN_LOOK)
+    if _ALL_SIMPLE.fullmatch(text):
+        plain = text.translate(_READ)
+        return [Word(m[0], m.start() + offset, m.end() + offset) for m in _ANY_WORD.finditer(plain)]
+    return _words_of_clusters(text, offset)
+
+
+def _words_of_clusters(text: str, offset: int) -> list[Word]:
     found: list[Word] = []
     letters: list[str] = []
     begin = finish = 0
     for start, end in _clusters(text):
         for char in _fold(_INVISIBLE.sub("", text[start:end])):
-            if unicodedata.category(char)[0] in "LN":
+            if char.isalnum():
                 if not letters:
                     begin = start
                 letters.append(char)

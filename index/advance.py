@@ -9,14 +9,19 @@ import numpy as np
 
 from guard.policy import Policy, Rule
 from guard.verdict import Kind
+from index.concepts import concept_of
+from index.embedder import Vectors
 from index.forms import Form
-from index.imprint import Imprint
+from index.holding import Holding, empty_holding
+from index.imprint import Imprint, static_key
 from index.policies import policy_from_json
 from index.recorder import imprint_of
 from index.records import Changes, EntryRecord
 from index.sealing import Sealer
 from index.shingles import Print
-from index.snapshot import Holding, Snapshot, Tools, empty_holding, view_of
+from index.snapshot import Snapshot, view_of
+from index.static_stage import StaticTable
+from index.tools import Tools
 from index.vectors import Row, VectorTable
 
 
@@ -48,6 +53,7 @@ class Advancer:
 
     def __init__(self, tools: Tools, sealer: Sealer) -> None:
         self._tools, self._sealer = tools, sealer
+        self._key = b"" if tools.static is None else static_key(tools.static)
 
     def advance(self, state: State, changes: Changes, now: float) -> State:
         """The state after these changes; entries that have expired by `now` are left out."""
@@ -95,12 +101,12 @@ class Advancer:
         policies = {**before.policies, **delta.policies}
         held = replace(before, policies=policies)
         rules, expiring, mentions = dict(before.by_entry), dict(before.expiring), dict(before.mentions)
+        claims, concepts = dict(before.claims), dict(before.concepts)
         if delta.policies:
             rules = {i: replace(r, policy=policies.get(r.policy.name, r.policy)) for i, r in rules.items()}
-        for entry_id in delta.removed:
-            rules.pop(entry_id, None)
-            expiring.pop(entry_id, None)
-            mentions.pop(entry_id, None)
+        for known in (rules, expiring, mentions, claims, concepts):
+            for entry_id in delta.removed:
+                known.pop(entry_id, None)
         for record in delta.added:
             policy = policies.get(record.policy) or replace(held.default, name=record.policy)
             rules[record.id] = Rule(record.id, record.kind, policy, record.label)
@@ -108,32 +114,66 @@ class Advancer:
                 expiring[record.id] = record.expires_at
         imprints = [(record, imprint_of(record, self._sealer)) for record in delta.added]
         mentions |= {record.id: imprint.mentions for record, imprint in imprints if record.kind is Kind.FACT}
+        claims |= {record.id: imprint.claims for record, imprint in imprints if imprint.claims is not None}
+        concepts |= {record.id: concept for record, imprint in imprints if (concept := concept_of(imprint))}
         touched = bool(delta.removed or delta.added)
         return replace(
             held,
             by_entry=rules,
             expiring=expiring,
             mentions=mentions,
-            tables=dict(self._tables(before, delta.removed, imprints)) if touched else before.tables,
+            claims=claims,
+            concepts=concepts,
+            tables=_tables(before.tables, delta.removed, imprints) if touched else before.tables,
+            static=_static(before.static, delta.removed, imprints, self._key) if touched else before.static,
             shingles=before.shingles.changed(delta.removed, list(_prints(imprints))) if touched else before.shingles,
         )
 
-    def _tables(
-        self, before: Holding, removed: Collection[str], imprints: Sequence[tuple[EntryRecord, Imprint]]
-    ) -> Iterator[tuple[Form, VectorTable]]:
-        for form, table in before.tables.items():
-            rows: list[Row] = []
-            parts = [np.zeros((0, table.dimensions), dtype=np.float32)]
-            for record, imprint in imprints:
-                mine = [i for i, mark in enumerate(imprint.marks) if mark.form is form]
-                rows += [Row(record.id, record.kind, imprint.marks[i].counter) for i in mine]
-                parts.append(imprint.vectors[mine])
-            matrix = np.concatenate(parts)
-            first = not len(table) and not table.needs_compacting
-            yield form, VectorTable.built(rows, matrix) if first else table.changed(removed, rows, matrix)
+
+def _rows(
+    form: Form, imprints: Sequence[tuple[EntryRecord, Imprint]], static: bytes = b""
+) -> tuple[list[Row], list[Vectors]]:
+    """The rows of one form, and their vectors by entry."""
+    rows: list[Row] = []
+    parts: list[Vectors] = []
+    for record, imprint in imprints:
+        mine = [i for i, mark in enumerate(imprint.marks) if mark.form is form]
+        if static and imprint.static_hash != static:
+            continue  # made without a static model, or by another one: such an entry is never cleared
+        rows += [Row(record.id, record.kind, imprint.marks[i].counter) for i in mine]
+        parts.append((imprint.static if static else imprint.vectors)[mine])
+    return rows, parts
+
+
+def _tables(
+    before: Mapping[Form, VectorTable], removed: Collection[str], imprints: Sequence[tuple[EntryRecord, Imprint]]
+) -> dict[Form, VectorTable]:
+    tables: dict[Form, VectorTable] = {}
+    for form, table in before.items():
+        rows, parts = _rows(form, imprints)
+        matrix = np.concatenate([np.zeros((0, table.dimensions), dtype=np.float32), *parts])
+        first = not len(table) and not table.needs_compacting
+        tables[form] = VectorTable.built(rows, matrix) if first else table.changed(removed, rows, matrix)
+    return tables
+
+
+def _static(
+    before: Mapping[Form, StaticTable],
+    removed: Collection[str],
+    imprints: Sequence[tuple[EntryRecord, Imprint]],
+    key: bytes,
+) -> dict[Form, StaticTable]:
+    tables: dict[Form, StaticTable] = {}
+    for form, table in before.items():
+        rows, parts = _rows(form, imprints, key)
+        matrix = np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
+        tables[form] = table.changed(removed, rows, matrix)
+    return tables
 
 
 def _prints(imprints: Sequence[tuple[EntryRecord, Imprint]]) -> Iterator[Print]:
     for record, imprint in imprints:
-        for known in imprint.fingerprints:
-            yield Print.of(record.id, record.kind, known)
+        for words in imprint.fingerprints:
+            yield Print.of(record.id, record.kind, words)
+        for letters in imprint.letters:
+            yield Print.of(record.id, record.kind, letters)

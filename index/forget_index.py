@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, replace
 from typing import Final
 
 from guard.fingerprint import Shingler
@@ -14,19 +14,23 @@ from guard.policy import DEFAULT_POLICY, Policy
 from guard.segments import DEFAULT_RULE
 from guard.verdict import Kind
 from index.advance import Advancer, State
-from index.calibration import Calibration, check_fits
-from index.embedder import Embedder
+from index.calibration import check_fits
 from index.entry import Change, Content, Draft, Entry, Page, Unset
 from index.errors import Conflict, EmbedderRefused, EntryRefused, EntryUnknown, PolicyUnknown, WrongKey
 from index.follower import Applied, Follower
+from index.head import HeadTrainer
 from index.imprint import Imprinter
-from index.lint import admit, content_objection, facts_objection
+from index.instruments import Instruments
+from index.lint import Lint, Linter, admit, content_objection, facts_objection
 from index.policies import policy_from_json, policy_to_json
 from index.recorder import Recorder
 from index.records import EntryFilter, EntryRecord, Once, PolicyRecord, Replica, Written
+from index.score_histogram import Histogram
+from index.screening import Screener
 from index.sealing import KEY_BYTES, Sealer
-from index.snapshot import Snapshot, Tools
+from index.snapshot import Snapshot
 from index.store import Store
+from index.tools import Tools
 
 _FINGERPRINT_KEY: Final = "fingerprint key"
 _CHANGE_TRIES: Final = 3
@@ -42,22 +46,26 @@ class ForgetIndex:
     thresholds belong to another embedder. Everything that touches the store may raise `StoreUnavailable`.
     """
 
-    def __init__(  # noqa: PLR0917  # each is a part of its own
+    def __init__(  # each is a part of its own
         self,
         store: Store,
-        embedder: Embedder,
+        instruments: Instruments,
         sealer: Sealer,
-        calibration: Calibration,
         replica_name: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        embedder, calibration, background = instruments.embedder, instruments.calibration, instruments.background
         check_fits(calibration, embedder)
         self.store, self.embedder, self.calibration = store, embedder, calibration
         self.replica_name = replica_name
         self._clock = clock
         shingler = Shingler(_fingerprint_key(store, sealer))
-        tools = Tools(embedder, shingler, calibration.values, DEFAULT_RULE)
-        self._recorder = Recorder(Imprinter(embedder, shingler, DEFAULT_RULE), sealer)
+        tools = Tools(embedder, shingler, calibration, static=instruments.static, judge=instruments.judge)
+        heads = None if background is None else HeadTrainer(background)
+        imprinter = Imprinter(embedder, shingler, DEFAULT_RULE, instruments.static, heads)
+        self._recorder = Recorder(imprinter, sealer)
+        screener = None if background is None else Screener(background, shingler, calibration.values)
+        self._linter = Linter(imprinter, screener)
         self._follower = Follower(store, Advancer(tools, sealer), State.blank(tools), replica_name, clock)
 
     def start(self) -> None:
@@ -99,7 +107,12 @@ class ForgetIndex:
         now = self._clock()
         admit(drafts, now)
         self._check_policies(namespace, {draft.policy for draft in drafts})
-        return self._woken(self.store.add(self._recorder.record(namespace, drafts, now), once))
+        records = self._recorder.record(namespace, drafts, now, self._linter.refuse_broad)
+        return self._woken(self.store.add(records, once))
+
+    def lint(self, draft: Draft, recent: Mapping[Kind, Histogram] | None = None) -> Lint:
+        """What would become of an entry; nothing is kept. `recent` is how high the answers of recent traffic scored."""
+        return self._linter.lint(draft, self._clock(), recent)
 
     def change(self, namespace: str, entry_id: str, change: Change, once: Once | None = None) -> Written:
         """Change an entry. Raises `EntryUnknown`, `EntryRefused`, `EntrySealed`, `PolicyUnknown`, `Conflict`."""
@@ -138,7 +151,10 @@ class ForgetIndex:
             reason = reason or content_objection(record.kind, content, change.force)
         if reason:
             raise EntryRefused(reason)
-        return changed if content is None else self._recorder.again([changed], [content])[0]
+        if content is None:
+            return changed
+        draft = replace(Draft(record.kind, *astuple(content)), force=change.force)
+        return self._recorder.again([changed], [content], lambda made: self._linter.refuse_broad([draft], made))[0]
 
     def remove(self, namespace: str, entry_id: str, once: Once | None = None) -> Written:
         """Destroy an entry with its data key: it stops matching at the revision answered. Raises `EntryUnknown`."""

@@ -48,7 +48,7 @@ def exchange(turn: str, answer: str) -> str:
 
 def entry_windows(text: str, rule: WindowRule) -> Iterator[str]:
     """The windows that an entry's text is known by: those of the stream, and a short text as a whole."""
-    windows = [window.text.strip() for window in windows_of(text, rule)]
+    windows = [window.text.strip() for window in windows_of(text, rule, stretched=False)]
     long = [window for window in windows if len(words_of(window)) >= SHORTEST_WINDOW]
     whole = text.strip()
     if 0 < len(words_of(whole)) <= LONGEST_WHOLE:

@@ -139,17 +139,23 @@ class JournalRows:
 
     # -- calibrations -----------------------------------------------------------------------------------------------
 
-    def put_calibration(self, embedder_hash: str, rule: str, body: str) -> None:
+    def put_calibration(self, embedder_hash: str, backend: str, rule: str, body: str) -> None:
         """See `Store.put_calibration`."""
-        values: Mapping[str, Value] = {"embedder_hash": embedder_hash, "rule": rule, "body": body, "now": self._clock()}
+        values: Mapping[str, Value] = {"embedder_hash": embedder_hash, "backend": backend, "rule": rule, "body": body}
         with self._db.writing() as session:
-            session.run(sql.PUT_CALIBRATION, values)
+            session.run(sql.PUT_CALIBRATION, {**values, "now": self._clock()})
 
-    def calibration(self, embedder_hash: str, rule: str) -> str | None:
+    def calibration(self, embedder_hash: str, backend: str, rule: str) -> str | None:
         """See `Store.calibration`."""
+        values: Mapping[str, Value] = {"embedder_hash": embedder_hash, "backend": backend, "rule": rule}
         with self._db.reading() as session:
-            rows = session.rows(sql.CALIBRATION, {"embedder_hash": embedder_hash, "rule": rule})
+            rows = session.rows(sql.CALIBRATION, values)
         return text(rows[0], "body") if rows else None
+
+    def calibrations(self) -> Sequence[str]:
+        """See `Store.calibrations`."""
+        with self._db.reading() as session:
+            return [text(row, "body") for row in session.rows(sql.CALIBRATIONS)]
 
     # -- upkeep -----------------------------------------------------------------------------------------------------
 

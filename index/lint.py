@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from guard.verdict import Kind
 from guard.words import TokenSplitter, Word, words_of_token
 from index.entry import Content, Draft
 from index.errors import EntryRefused
+from index.imprint import Imprint, Imprinter
+from index.score_histogram import Histogram
+from index.screening import Screener, Screening
 
 LARGEST_TEXT: Final = 1 << 20
 """Bytes of UTF-8, for the text and again for everything else together."""
@@ -19,6 +23,62 @@ LONGEST_REFERENCE: Final = 500
 FEWEST_WORDS: Final = 3
 SHORTEST_LONE_WORD: Final = 8
 _SLICE: Final = 4096
+
+
+class EntriesTooBroad(EntryRefused):
+    """Some entries would match too much ordinary text. `reasons` says why, by position."""
+
+    def __init__(self, reasons: Mapping[int, str], alone: bool) -> None:
+        first = min(reasons)
+        super().__init__(reasons[first], None if alone else first)
+        self.reasons = dict(reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Lint:
+    """What would become of an entry: the reason why it is refused, or "", and how it was screened.
+
+    An entry without words, or too large, is refused before it is screened. `forced` leaves the reason and keeps it.
+    """
+
+    reason: str
+    forced: bool = False
+    screening: Screening | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """True when the entry would be kept."""
+        return not self.reason or self.forced
+
+
+@dataclass(frozen=True, slots=True)
+class Linter:
+    """Tells what would become of entries. It keeps nothing. Without a screener no entry is too broad."""
+
+    imprinter: Imprinter
+    screener: Screener | None
+
+    def lint(self, draft: Draft, now: float, recent: Mapping[Kind, Histogram] | None = None) -> Lint:
+        """What would become of one entry. Blocks while the embedder computes."""
+        plain = facts_objection(draft.label, draft.reference, draft.expires_at, now) or content_objection(
+            draft.kind, draft.content, draft.force
+        )
+        if plain:
+            return Lint(plain)
+        if self.screener is None:
+            return Lint("")
+        (imprint,) = self.imprinter.imprint([(draft.kind, draft.content)])
+        (screening,) = self.screener.screen([(draft.kind, imprint)], recent)
+        return Lint(screening.reason, draft.force, screening)
+
+    def refuse_broad(self, drafts: Sequence[Draft], imprints: Sequence[Imprint]) -> None:
+        """Raises `EntriesTooBroad` when some of these would match too much ordinary text and are not forced."""
+        if self.screener is None:
+            return
+        asked = [i for i, draft in enumerate(drafts) if not draft.force]
+        screened = self.screener.screen([(drafts[i].kind, imprints[i]) for i in asked])
+        if reasons := {i: found.reason for i, found in zip(asked, screened, strict=True) if found.reason}:
+            raise EntriesTooBroad(reasons, len(drafts) == 1)
 
 
 def admit(drafts: Sequence[Draft], now: float) -> None:

@@ -109,6 +109,33 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             PRIMARY KEY (embedder_hash, rule)
         )""",
     ),
+    (
+        # A calibration also belongs to a backend; those that are kept were computed by the only one there was.
+        """CREATE TABLE new_calibrations (
+            embedder_hash TEXT NOT NULL,
+            backend TEXT NOT NULL,
+            rule TEXT NOT NULL,
+            body TEXT NOT NULL,
+            created_at {real} NOT NULL,
+            PRIMARY KEY (embedder_hash, backend, rule)
+        )""",
+        """INSERT INTO new_calibrations (embedder_hash, backend, rule, body, created_at)
+            SELECT embedder_hash, 'torch-float32', rule, body, created_at FROM calibrations""",
+        "DROP TABLE calibrations",
+        "ALTER TABLE new_calibrations RENAME TO calibrations",
+        # How many texts scored how high, per hour and bin of scores: nothing else is kept of them.
+        """CREATE TABLE scores (
+            basis TEXT NOT NULL,
+            namespace TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            side TEXT NOT NULL,
+            hour BIGINT NOT NULL,
+            bin INTEGER NOT NULL,
+            texts BIGINT NOT NULL,
+            PRIMARY KEY (basis, namespace, kind, side, hour, bin)
+        )""",
+        "CREATE INDEX scores_hour ON scores (hour)",
+    ),
 )
 
 VERSION_TABLE: Final = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from guard.policy import FailureRule, Mode, Policy, Streaming
+from guard.policy import Disclosure, FactScope, FailureRule, InContext, Mode, Policy, Streaming, Undecided
 from guard.verdict import Action, Kind
 
 
@@ -22,13 +22,21 @@ def policy_to_json(policy: Policy) -> str:
             "rewrite_tries": policy.rewrite_tries,
             "thresholds": {kind.value: threshold for kind, threshold in policy.thresholds.items()},
             "on_failure": policy.on_failure.value,
+            "in_context": policy.in_context.value,
+            "fact_scope": policy.fact_scope.value,
+            "on_undecided": policy.on_undecided.value,
+            "disclosure": policy.disclosure.value,
         }
     )
 
 
 def policy_from_json(text: str) -> Policy:
-    """The reverse. Raises `ValueError` when the text is no policy."""
+    """The reverse. A field that was not known yet when the policy was written has the value of a new policy.
+
+    Raises `ValueError` when the text is no policy.
+    """
     body = json.loads(text)
+    fresh = Policy()
     try:
         return Policy(
             name=body["name"],
@@ -41,6 +49,10 @@ def policy_from_json(text: str) -> Policy:
             rewrite_tries=body["rewrite_tries"],
             thresholds={Kind(k): float(t) for k, t in body["thresholds"].items()},
             on_failure=FailureRule(body["on_failure"]),
+            in_context=InContext(body.get("in_context", fresh.in_context)),
+            fact_scope=FactScope(body.get("fact_scope", fresh.fact_scope)),
+            on_undecided=Undecided(body.get("on_undecided", fresh.on_undecided)),
+            disclosure=Disclosure(body.get("disclosure", fresh.disclosure)),
         )
     except (KeyError, TypeError, AttributeError) as cause:
         raise ValueError(f"this is no policy: {cause!r}") from cause

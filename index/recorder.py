@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from index.calibration import rule_id
@@ -36,16 +36,36 @@ def imprint_of(record: EntryRecord, sealer: Sealer) -> Imprint:
         raise WrongKey(f"entry {record.id}: {cause}") from None
 
 
+def content_of(record: EntryRecord, sealer: Sealer) -> Content:
+    """The text of an entry. Raises `EntrySealed` when it keeps none, `WrongKey`."""
+    if record.content is None:
+        raise EntrySealed(record.id)
+    key = sealer.unwrap(record.id, record.wrapped_key)
+    body = json.loads(key.open(record.content, CONTENT))
+    return Content(body["text"], body["prompt"], tuple(body["examples"]), tuple(body["counterexamples"]))
+
+
+def _pass(drafts: Sequence[Draft], imprints: Sequence[Imprint]) -> None:
+    return None
+
+
 class Recorder:
-    """Makes records. `basis` names what its vectors depend on."""
+    """Makes records. `basis` names what their vectors and hashes depend on: those of another basis are made again."""
 
     def __init__(self, imprinter: Imprinter, sealer: Sealer) -> None:
         self._imprinter, self._sealer = imprinter, sealer
-        self.basis = f"{imprinter.embedder.hash}:{rule_id(imprinter.rule)}"
+        self.basis = f"{imprinter.embedder.hash}:{rule_id(imprinter.rule)}:{imprinter.format}"
 
-    def record(self, namespace: str, drafts: Sequence[Draft], now: float) -> list[EntryRecord]:
-        """New records, embedded together."""
+    def record(
+        self,
+        namespace: str,
+        drafts: Sequence[Draft],
+        now: float,
+        screen: Callable[[Sequence[Draft], Sequence[Imprint]], None] = _pass,
+    ) -> list[EntryRecord]:
+        """New records, embedded together. `screen` sees what they are known by and may raise."""
         imprints = self._imprinter.imprint([(draft.kind, draft.content) for draft in drafts])
+        screen(drafts, imprints)
         return [self._new(namespace, d, i, now) for d, i in zip(drafts, imprints, strict=True)]
 
     def _new(self, namespace: str, draft: Draft, imprint: Imprint, now: float) -> EntryRecord:
@@ -82,15 +102,18 @@ class Recorder:
             wrapped_key=wrapped,
         )
 
-    def again(self, records: Sequence[EntryRecord], contents: Sequence[Content]) -> list[EntryRecord]:
-        """The records with these contents, embedded anew."""
+    def again(
+        self,
+        records: Sequence[EntryRecord],
+        contents: Sequence[Content],
+        screen: Callable[[Sequence[Imprint]], None] | None = None,
+    ) -> list[EntryRecord]:
+        """The records with these contents, embedded anew. `screen` sees what they are known by and may raise."""
         imprints = self._imprinter.imprint([(r.kind, c) for r, c in zip(records, contents, strict=True)])
+        if screen is not None:
+            screen(imprints)
         return [self._sealed(r, c, i) for r, c, i in zip(records, contents, imprints, strict=True)]
 
     def content(self, record: EntryRecord) -> Content:
         """The text of an entry. Raises `EntrySealed` when it keeps none, `WrongKey`."""
-        if record.content is None:
-            raise EntrySealed(record.id)
-        key = self._sealer.unwrap(record.id, record.wrapped_key)
-        body = json.loads(key.open(record.content, CONTENT))
-        return Content(body["text"], body["prompt"], tuple(body["examples"]), tuple(body["counterexamples"]))
+        return content_of(record, self._sealer)

@@ -1,12 +1,14 @@
 """The fingerprints of all passages of a namespace, looked up by hash.
 
-Sorted arrays instead of dictionaries: 12 bytes per hash, so that a library of books fits in memory. As with vectors,
-an immutable base is shared by tables with a small overlay of what was written since.
+Sorted arrays instead of dictionaries: 13 to 14 bytes per hash, so that a library of books fits in memory; a table of
+where hashes with the same first bits begin makes a look-up a matter of two or three comparisons. As with vectors, an
+immutable base is shared by tables with a small overlay of what was written since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guard.fingerprint import Fingerprint
+from guard.letters import LetterPrint
 from guard.verdict import Kind
 
 Hashes = NDArray[np.uint64]
@@ -23,33 +26,51 @@ SMALLEST_OVERLAY: Final = 20_000
 LARGEST_OVERLAY: Final = 500_000
 """Hashes in the overlay after which it is worth folding it into the base, for a small and for a large one."""
 
+_PER_BUCKET: Final = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Print:
-    """One text of an entry, as shingles of `length` words and as grams."""
+    """One text of an entry: as shingles of `length` words and as grams, or as runs of `letters` letters."""
 
     entry_id: str
     kind: Kind
     length: int
     shingles: Hashes
     grams: Hashes
+    letters: int
+    picks: Hashes
 
     @classmethod
-    def of(cls, entry_id: str, kind: Kind, known: Fingerprint) -> Print:
-        """A fingerprint as arrays."""
-        return cls(entry_id, kind, known.length, _array(known.shingles), _array(known.grams))
+    def of(cls, entry_id: str, kind: Kind, known: Fingerprint | LetterPrint) -> Print:
+        """A fingerprint or a letter print as arrays."""
+        if isinstance(known, LetterPrint):
+            return cls(entry_id, kind, 0, _array(()), _array(()), known.length, _array(known.picks))
+        return cls(entry_id, kind, known.length, _array(known.shingles), _array(known.grams), 0, _array(()))
 
 
 def _array(hashes: Collection[int]) -> Hashes:
     return np.fromiter(hashes, dtype=np.uint64, count=len(hashes))
 
 
-@dataclass(frozen=True, slots=True)
 class _Postings:
-    """Hashes, ascending, and which text each belongs to."""
+    """Hashes, ascending, and which text each belongs to.
 
-    hashes: Hashes
-    owners: Owners
+    ```
+        starts:  0     2  3        6      where hashes with the first bits 00, 01, 10, 11 begin
+        hashes:  01 02 5c 81 93 a0 d3
+    ```
+    """
+
+    __slots__ = ("_ascending", "_shift", "_starts", "hashes", "owners")
+
+    def __init__(self, hashes: Hashes, owners: Owners) -> None:
+        self.hashes, self.owners = hashes, owners
+        bits = max(1, (len(hashes) // _PER_BUCKET).bit_length())
+        self._shift = 64 - bits
+        firsts = np.arange(1 << bits, dtype=np.uint64) << np.uint64(self._shift)
+        starts: NDArray[np.uint32] = np.append(np.searchsorted(hashes, firsts), len(hashes)).astype(np.uint32)
+        self._ascending, self._starts = hashes.data, starts.data  # read one by one without boxes of numpy
 
     @classmethod
     def of(cls, parts: Sequence[tuple[Hashes, Owners]]) -> _Postings:
@@ -59,20 +80,29 @@ class _Postings:
         order = np.argsort(hashes, kind="stable")
         return cls(hashes[order], owners[order])
 
+    def _first(self, digest: int) -> int:
+        """Where this hash stands first, or -1."""
+        bucket = digest >> self._shift
+        end = self._starts[bucket + 1]
+        at = bisect_left(self._ascending, digest, self._starts[bucket], end)
+        return at if at < end and self._ascending[at] == digest else -1
+
     def find(self, digest: int) -> list[int]:
         """The texts that hold this hash."""
-        wanted = np.uint64(digest)
-        start = int(np.searchsorted(self.hashes, wanted))
-        end = start
-        while end < len(self.hashes) and self.hashes[end] == wanted:
+        start = self._first(digest)
+        if start < 0:
+            return []
+        end = start + 1
+        while end < len(self._ascending) and self._ascending[end] == digest:
             end += 1
         return [int(owner) for owner in self.owners[start:end]]
 
     def holds(self, digest: int) -> bool:
         """True when any text holds this hash."""
-        wanted = np.uint64(digest)
-        at = int(np.searchsorted(self.hashes, wanted))
-        return at < len(self.hashes) and bool(self.hashes[at] == wanted)
+        bucket = digest >> self._shift  # as in `_first`, spelled out: this runs several times per word of all traffic
+        end = self._starts[bucket + 1]
+        at = bisect_left(self._ascending, digest, self._starts[bucket], end)
+        return at < end and self._ascending[at] == digest
 
 
 _NONE: Final = _Postings(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int32))
@@ -83,6 +113,15 @@ class _Text:
     entry_id: str
     kind: Kind
     length: int
+    letters: int
+
+
+_Lengths = tuple[frozenset[int], frozenset[int]]
+"""Of shingles in words, of letter runs in letters."""
+
+
+def _lengths(texts: Sequence[_Text]) -> _Lengths:
+    return frozenset(t.length for t in texts if t.length), frozenset(t.letters for t in texts if t.letters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +129,27 @@ class _Layer:
     texts: tuple[_Text, ...] = ()
     shingles: _Postings = _NONE
     grams: _Postings = _NONE
+    picks: _Postings = _NONE
     ids: frozenset[str] = frozenset()
-    lengths: frozenset[int] = frozenset()
+    lengths: _Lengths = (frozenset(), frozenset())
 
     @classmethod
-    def made(cls, texts: Sequence[_Text], shingles: _Postings, grams: _Postings) -> _Layer:
-        ids, lengths = frozenset(text.entry_id for text in texts), frozenset(text.length for text in texts)
-        return cls(tuple(texts), shingles, grams, ids, lengths)
+    def made(cls, texts: Sequence[_Text], shingles: _Postings, grams: _Postings, picks: _Postings) -> _Layer:
+        ids = frozenset(text.entry_id for text in texts)
+        return cls(tuple(texts), shingles, grams, picks, ids, _lengths(texts))
 
-    def lengths_without(self, removed: Collection[str]) -> frozenset[int]:
-        """The shingle lengths of the texts that are left."""
-        if not removed:
-            return self.lengths
-        return frozenset(text.length for text in self.texts if text.entry_id not in removed)
+    def lengths_without(self, removed: Collection[str]) -> _Lengths:
+        """The lengths of the texts that are left."""
+        return _lengths([text for text in self.texts if text.entry_id not in removed]) if removed else self.lengths
 
     @classmethod
     def of(cls, prints: Sequence[Print]) -> _Layer:
-        def owned(hashes: Hashes, owner: int) -> tuple[Hashes, Owners]:
-            return hashes, np.full(len(hashes), owner, dtype=np.int32)
+        def owned(hashes: Callable[[Print], Hashes]) -> _Postings:
+            all_of = [hashes(p) for p in prints]
+            return _Postings.of([(h, np.full(len(h), i, dtype=np.int32)) for i, h in enumerate(all_of)])
 
-        return cls.made(
-            [_Text(p.entry_id, p.kind, p.length) for p in prints],
-            _Postings.of([owned(p.shingles, i) for i, p in enumerate(prints)]),
-            _Postings.of([owned(p.grams, i) for i, p in enumerate(prints)]),
-        )
+        texts = [_Text(p.entry_id, p.kind, p.length, p.letters) for p in prints]
+        return cls.made(texts, owned(lambda p: p.shingles), owned(lambda p: p.grams), owned(lambda p: p.picks))
 
     def joined(self, other: _Layer, removed: Collection[str]) -> _Layer:
         """Both layers as one, without the texts of removed entries in this one."""
@@ -131,25 +167,32 @@ class _Layer:
             return _Postings.of([(mine.hashes[live], owners[live]), (theirs.hashes, theirs.owners + shift)])
 
         return _Layer.made(
-            (*texts, *other.texts), merged(self.shingles, other.shingles), merged(self.grams, other.grams)
+            (*texts, *other.texts),
+            merged(self.shingles, other.shingles),
+            merged(self.grams, other.grams),
+            merged(self.picks, other.picks),
         )
 
 
 class ShingleTable:
-    """Implements `guard.fingerprint.ShingleTable`. Immutable.
+    """Implements `ShingleTable` of `guard.fingerprint` and `LetterTable` of `guard.letters`. Immutable.
 
     Grams of a removed entry stay known until the table is compacted: text may then be held back, by at most k-1 words,
     for nothing; it is never convicted.
     """
 
-    __slots__ = ("_base", "_lengths", "_overlay", "_removed")
+    __slots__ = ("_base", "_layered", "_lengths", "_letter_lengths", "_overlay", "_removed")
 
     def __init__(self, prints: Sequence[Print] = ()) -> None:
         self._set(_Layer.of(prints), _Layer(), frozenset())
 
     def _set(self, base: _Layer, overlay: _Layer, removed: frozenset[str]) -> None:
         self._base, self._overlay, self._removed = base, overlay, removed
-        self._lengths = tuple(sorted(base.lengths_without(removed) | overlay.lengths))
+        self._layered = bool(overlay.texts)
+        kept = base.lengths_without(removed)
+        self._lengths, self._letter_lengths = (
+            tuple(sorted(mine | new)) for mine, new in zip(kept, overlay.lengths, strict=True)
+        )
 
     @property
     def lengths(self) -> Sequence[int]:
@@ -158,14 +201,28 @@ class ShingleTable:
 
     def entries(self, digest: int) -> Sequence[tuple[str, Kind]]:
         """The entries that hold this shingle."""
-        found = [self._base.texts[i] for i in self._base.shingles.find(digest)]
-        live = [text for text in found if text.entry_id not in self._removed]
-        live += [self._overlay.texts[i] for i in self._overlay.shingles.find(digest)]
-        return list(dict.fromkeys((text.entry_id, text.kind) for text in live))
+        return self._owners(self._base.shingles, self._overlay.shingles, digest)
 
     def continues(self, digest: int) -> bool:
         """True when this gram occurs in a passage."""
-        return self._overlay.grams.holds(digest) or self._base.grams.holds(digest)
+        return self._base.grams.holds(digest) or (self._layered and self._overlay.grams.holds(digest))
+
+    @property
+    def letter_lengths(self) -> Sequence[int]:
+        """The distinct lengths of letter runs, ascending; empty when no passage has any."""
+        return self._letter_lengths
+
+    def letter_entries(self, digest: int) -> Sequence[tuple[str, Kind]]:
+        """The entries that hold this run of letters."""
+        return self._owners(self._base.picks, self._overlay.picks, digest)
+
+    def _owners(self, base: _Postings, overlay: _Postings, digest: int) -> Sequence[tuple[str, Kind]]:
+        if not base.holds(digest) and not (self._layered and overlay.holds(digest)):
+            return ()
+        found = [self._base.texts[i] for i in base.find(digest)]
+        live = [text for text in found if text.entry_id not in self._removed]
+        live += [self._overlay.texts[i] for i in overlay.find(digest)]
+        return list(dict.fromkeys((text.entry_id, text.kind) for text in live))
 
     def changed(self, removed: Collection[str], prints: Sequence[Print]) -> ShingleTable:
         """The table without the texts of the entries in `removed`, and with these added."""
@@ -181,7 +238,7 @@ class ShingleTable:
     def needs_compacting(self) -> bool:
         """True when the overlay has grown or the base holds much that was removed."""
         most = min(LARGEST_OVERLAY, max(SMALLEST_OVERLAY, len(self._base.grams.hashes) // 8))
-        return len(self._overlay.grams.hashes) > most or len(self._removed) * 4 > max(64, len(self._base.texts))
+        return len(self._overlay.grams.hashes) > most or len(self._removed) * 4 > max(64, len(self._base.ids))
 
     def compacted(self) -> ShingleTable:
         """The same in one base."""

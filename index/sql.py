@@ -132,7 +132,36 @@ GONE: Final = "DELETE FROM replicas WHERE name = :name"
 # -- calibrations -------------------------------------------------------------------------------------------------
 
 PUT_CALIBRATION: Final = """
-    INSERT INTO calibrations (embedder_hash, rule, body, created_at) VALUES (:embedder_hash, :rule, :body, :now)
-    ON CONFLICT (embedder_hash, rule) DO UPDATE SET body = excluded.body, created_at = excluded.created_at
+    INSERT INTO calibrations (embedder_hash, backend, rule, body, created_at)
+    VALUES (:embedder_hash, :backend, :rule, :body, :now)
+    ON CONFLICT (embedder_hash, backend, rule) DO UPDATE SET body = excluded.body, created_at = excluded.created_at
 """
-CALIBRATION: Final = "SELECT body FROM calibrations WHERE embedder_hash = :embedder_hash AND rule = :rule"
+CALIBRATION: Final = """
+    SELECT body FROM calibrations WHERE embedder_hash = :embedder_hash AND backend = :backend AND rule = :rule
+"""
+CALIBRATIONS: Final = "SELECT body FROM calibrations ORDER BY created_at DESC, embedder_hash, backend, rule"
+
+# -- scores of passing traffic ------------------------------------------------------------------------------------
+
+ADD_SCORES: Final = """
+    INSERT INTO scores (basis, namespace, kind, side, hour, bin, texts)
+    VALUES (:basis, :namespace, :kind, :side, :hour, :bin, :texts)
+    ON CONFLICT (basis, namespace, kind, side, hour, bin) DO UPDATE SET texts = scores.texts + excluded.texts
+"""
+SCORES: Final = """
+    SELECT kind, bin, CAST(SUM(texts) AS BIGINT) AS texts FROM scores
+    WHERE basis = :basis AND namespace = :namespace AND side = :side AND hour >= :hour
+    GROUP BY kind, bin
+"""
+FORGET_SCORES: Final = "DELETE FROM scores WHERE hour < :hour"
+LABELLED_SCORES: Final = """
+    SELECT kind, MAX(score) AS score, MAX(CASE WHEN shadow = 1 OR action = :flag THEN 1 ELSE 0 END) AS passed
+    FROM decisions
+    WHERE namespace = :namespace AND side = :side AND at >= :since AND stage = :stage AND label = :label
+    GROUP BY request_id, kind
+"""
+COUNT_SUPPRESSED: Final = """
+    SELECT COUNT(DISTINCT request_id) AS n FROM decisions
+    WHERE namespace = :namespace AND side = :side AND at >= :since AND shadow = 0 AND action <> :flag
+        AND action <> :allow AND (label IS NULL OR label <> :false_positive)
+"""

@@ -22,6 +22,7 @@ from index.entry_rows import EntryRows
 from index.errors import StoreUnavailable
 from index.journal_rows import JournalRows
 from index.migrations import MIGRATIONS, READ_VERSION, VERSION_TABLE, WRITE_VERSION
+from index.score_rows import ScoreRows
 
 MEMORY: Final = ":memory:"
 BUSY_S: Final = 5.0
@@ -186,7 +187,7 @@ def _advised(path: str) -> Iterator[None]:
         ) from None
 
 
-class SQLiteStore(EntryRows, JournalRows):
+class SQLiteStore(EntryRows, JournalRows, ScoreRows):
     """Implements `Store` in the file `path`. `clock` gives epoch seconds."""
 
     def __init__(self, path: str | Path, clock: Callable[[], float] = time.time) -> None:

@@ -10,6 +10,7 @@ from index.entry import Page
 from index.jobs import Job
 from index.keys import KeyRecord
 from index.records import Changes, EntryFilter, EntryRecord, Once, PolicyRecord, Replica, Written
+from index.score_histogram import ScoreCount, ScoreFilter, ScoreSample
 
 
 class Store(Protocol):
@@ -109,9 +110,23 @@ class Store(Protocol):
 
     # -- calibrations
 
-    def put_calibration(self, embedder_hash: str, rule: str, body: str) -> None: ...
+    def put_calibration(self, embedder_hash: str, backend: str, rule: str, body: str) -> None: ...
 
-    def calibration(self, embedder_hash: str, rule: str) -> str | None: ...
+    def calibration(self, embedder_hash: str, backend: str, rule: str) -> str | None: ...
+
+    def calibrations(self) -> Sequence[str]:
+        """All of them, newest first."""
+
+    # -- scores of passing traffic
+
+    def add_scores(self, counts: Sequence[ScoreCount]) -> None:
+        """Adds to what was counted before."""
+
+    def score_sample(self, wanted: ScoreFilter) -> ScoreSample:
+        """How high passing texts scored, corrected by the operators' labels."""
+
+    def forget_scores(self, before: float) -> int:
+        """Deletes the counts of hours that ended before that time, in epoch seconds; answers how many."""
 
     # -- upkeep
 

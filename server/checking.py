@@ -105,20 +105,25 @@ def check(view: View, text: str, prompt: str, side: Side, timing: tuple[Callable
     watcher = _TimedWatcher(view.watcher(), clock) if side is Side.ANSWER else None
     plan = StreamPlan(Streaming.STRICT, view.rule, context=prompt if side is Side.ANSWER else "", hold_whole=True)
     scan(StreamMachine(plan, watcher or _NoWatcher(), judgement.decide), [text], judgement.judge)
-    stages = _by_stage(judgement.reports)
+    reports = judgement.reports
     if watcher is not None:
         outcome = Outcome.CONVICT if watcher.found else Outcome.UNDECIDED
-        stages.insert(0, StageTime(DETECTOR, watcher.seconds, outcome))
-    return Checked(combine(judgement.verdicts, view.revision), tuple(stages))
+        reports = [StageReport(DETECTOR, watcher.seconds, {outcome: 1}), *reports]
+    stages = _by_stage(view.answer if side is Side.ANSWER else view.prompt, reports)
+    return Checked(combine(judgement.verdicts, view.revision), stages)
 
 
-def _by_stage(reports: Sequence[StageReport]) -> list[StageTime]:
-    seconds: dict[str, float] = {}
-    outcomes: dict[str, set[Outcome]] = {}
+def _by_stage(cascade: Cascade, reports: Sequence[StageReport]) -> tuple[StageTime, ...]:
+    """Every stage and review in its order; one that was not reached took no time and concluded nothing."""
+    names = [report.stage for report in reports[:1]]  # the watcher, where there was one, saw the text before any stage
+    names += [stage.detector.name for stage in cascade.stages]
+    names += [review.reviewer.name for review in cascade.reviews]
+    seconds = dict.fromkeys(names, 0.0)
+    outcomes: dict[str, set[Outcome]] = {name: set() for name in names}
     for report in reports:
         seconds[report.stage] = seconds.get(report.stage, 0.0) + report.seconds
         outcomes.setdefault(report.stage, set()).update(report.outcomes)
-    return [
+    return tuple(
         StageTime(stage, spent, next(o for o in _STRONGEST if o in (outcomes[stage] or {Outcome.UNDECIDED})))
         for stage, spent in seconds.items()
-    ]
+    )

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from guard.policy import Mode
-from guard.verdict import Side, Verdict
+from guard.policy import InContext, Mode
+from guard.verdict import Action, Match, Side, Verdict
 from server.dialects.dialect import Asked, Dialect, Frame
 from server.guarding import Guarded
 from server.judging import Judge, View
@@ -15,6 +15,7 @@ from server.observation import (
     AddedLatency,
     DecisionObserved,
     FieldsDropped,
+    InContextObserved,
     Observer,
     RequestObserved,
     RequestOutcome,
@@ -128,21 +129,37 @@ class Exchange:
 
     def _rows(self, side: Side, verdict: Verdict) -> Iterator[DecisionObserved]:
         for match in verdict.matches:
-            policy = self.view.rules.by_entry[match.entry_id].policy
-            yield DecisionObserved(
-                request_id=self.caller.request_id,
-                namespace=self.caller.namespace,
-                dialect=self.dialect.name,
-                side=side,
-                action=policy.action(match.kind, side),
-                kind=match.kind,
-                stage=match.detector,
-                entry_id=match.entry_id,
-                score=match.score,
-                threshold=match.threshold,
-                revision=verdict.revision,
-                shadow=policy.mode is Mode.SHADOW,
+            yield self._row(side, match, verdict.revision)
+
+    def _row(self, side: Side, match: Match, revision: int) -> DecisionObserved:
+        policy = self.view.rules.by_entry[match.entry_id].policy
+        return DecisionObserved(
+            request_id=self.caller.request_id,
+            namespace=self.caller.namespace,
+            dialect=self.dialect.name,
+            side=side,
+            action=policy.action(match.kind, side),
+            kind=match.kind,
+            stage=match.detector,
+            entry_id=match.entry_id,
+            score=match.score,
+            threshold=match.threshold,
+            revision=revision,
+            shadow=policy.mode is Mode.SHADOW,
+            view=match.view,
+        )
+
+    def _excused(self) -> None:
+        """Tell what only repeated the user's own words: apart from what the model recalled."""
+        for (side, entry_id), match in self.judge.own.excused.items():
+            rule = self.view.rules.by_entry[entry_id].policy.in_context
+            caller = self.caller
+            self.observer.observe(
+                InContextObserved(caller.request_id, caller.namespace, side, match.kind, entry_id, rule)
             )
+            if rule is InContext.FLAG:
+                self.rose_to(RequestOutcome.FLAGGED)
+                self.observer.observe(replace(self._row(side, match, self.view.revision), action=Action.FLAG))
 
     def concluded(self, guarded: Guarded) -> None:
         """What became of one choice."""
@@ -155,6 +172,7 @@ class Exchange:
     def over(self) -> None:
         """Tell how the request ended."""
         now = self.now()
+        self._excused()
         if self.dropped:
             self.observer.observe(FieldsDropped(self.dialect.name, self.dropped, tuple(self.names)))
         self.observer.observe(
@@ -173,6 +191,7 @@ class Exchange:
                 held=self.held,
                 leaked=self.leaked,
                 peaks=dict(self.judge.peaks),
+                prompt_peaks=dict(self.judge.prompt_peaks),
                 stripped=self.asked.stripped,
             )
         )

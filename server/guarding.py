@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ from guard.plan import StreamPlan
 from guard.policy import Streaming
 from guard.scan import combine
 from guard.stream import StreamMachine
-from guard.verdict import Match, Side, Verdict
+from guard.verdict import Verdict
 from server.dialects.dialect import Channel
 from server.judging import Judge
 from server.lanes import Held, Lane
@@ -134,15 +134,11 @@ class AnswerGuard:
         return lane
 
     def _machine(self, channel: Channel) -> StreamMachine:
-        view = self._judge.view
         plan = StreamPlan(
             streaming=self._streaming,
-            rule=view.rule,
+            rule=self._judge.view.rule,
             redaction=self._redaction,
             context=self._question(channel.choice),
             hold_whole=channel.hold_whole,
         )
-        return StreamMachine(plan, view.watcher(), self._decide)
-
-    def _decide(self, matches: Sequence[Match]) -> Verdict:
-        return self._judge.view.rules.decide(matches, Side.ANSWER)
+        return self._judge.machine(plan)

@@ -25,7 +25,7 @@ from index.entry import Draft
 from index.errors import EntryRefused, IndexFault, PolicyUnknown
 from index.forget_index import ForgetIndex
 from index.jobs import MOST_ERRORS, Job, JobError, JobState
-from index.lint import admit
+from index.lint import EntriesTooBroad, admit
 from index.records import Once
 from server.errors import field_errors
 from server.logs import Value, record
@@ -196,6 +196,8 @@ class Import:
             await self._run(self._index.add, self.job.namespace, [draft for _, draft in drafts], once)
         except PolicyUnknown as fault:
             return 0, [JobError(line, str(fault)) for line, draft in drafts if draft.policy == fault.name]
+        except EntriesTooBroad as fault:
+            return 0, [JobError(drafts[at][0], reason) for at, reason in fault.reasons.items()]
         except EntryRefused as fault:
             return 0, [JobError(drafts[fault.position or 0][0], fault.reason)]
         return len(drafts), []

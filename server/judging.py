@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -15,11 +15,14 @@ from guard.policy import FailureRule, Rules, Streaming
 from guard.scan import combine
 from guard.segments import WindowRule
 from guard.stream import StreamMachine
-from guard.verdict import Kind, Side, Verdict
-from guard.windows import windows_of
+from guard.supplied import Remembering
+from guard.verdict import Kind, Match, Side, Verdict
 from server.batching import JudgeBusy, JudgeFault, JudgeLate
 from server.faults import GuardUnavailable
+from server.in_context import InContextRule
 from server.observation import Degraded, DegradedReason, Observer
+from server.prompt_cache import PromptCache
+from server.prompt_windows import prompt_windows
 
 NEAR: Final = 0.9
 """A prompt that scores at least this share of a threshold makes its answer strict from the first word."""
@@ -50,6 +53,8 @@ class View(Protocol):
     @property
     def rule(self) -> WindowRule: ...
     @property
+    def kinds(self) -> Collection[Kind]: ...
+    @property
     def empty(self) -> bool: ...
     def watcher(self) -> Watcher: ...
 
@@ -62,12 +67,19 @@ class Batches(Protocol):
 
 @dataclass(slots=True)
 class Judge:
-    """Judges by one view. `peaks` collects the highest score per kind in the answer; `busy` is a sign of overload."""
+    """Judges by one view. `own` is what the user supplied, `seen` what was found in prompts before.
+
+    `peaks` collects the highest score per kind in the answer, `prompt_peaks` in the conversation; `busy` is a sign of
+    overload.
+    """
 
     view: View
     batches: Batches
     observer: Observer
+    own: InContextRule = field(default_factory=InContextRule)
+    seen: PromptCache = field(default_factory=PromptCache)
     peaks: dict[Kind, float] = field(default_factory=dict)
+    prompt_peaks: dict[Kind, float] = field(default_factory=dict)
     busy: JudgeBusy | None = None
 
     async def answer(self, windows: Sequence[Window]) -> list[Verdict]:
@@ -75,14 +87,23 @@ class Judge:
         findings = await self._findings(self.view.answer, windows)
         for finding in findings:
             _raise_peaks(self.peaks, finding.peaks)
+        _raise_peaks(self.peaks, dict.fromkeys(self.view.kinds, 0.0))  # what was cleared cheaply scored low
+        return await self._verdicts(windows, findings, Side.ANSWER)
+
+    def machine(self, plan: StreamPlan) -> StreamMachine:
+        """A machine that guards one channel of an answer; `answer` gives it its verdicts."""
         rules = self.view.rules
-        return [rules.decide(f.matches, Side.ANSWER, f.failed) for f in findings]
+        watcher = Remembering(self.view.watcher())
+        weaken = self.own.in_run(watcher)
+
+        def decide(found: Sequence[Match]) -> Verdict:
+            return rules.decide(found, Side.ANSWER, weaken=weaken)
+
+        return StreamMachine(plan, watcher, decide)
 
     async def whole(self, text: str, context: str = "") -> Verdict:
         """The verdict on a text that is at hand, judged as strictly as a stream can be."""
-        rules = self.view.rules
-        plan = StreamPlan(Streaming.STRICT, self.view.rule, context=context)
-        machine = StreamMachine(plan, self.view.watcher(), lambda found: rules.decide(found, Side.ANSWER))
+        machine = self.machine(StreamPlan(Streaming.STRICT, self.view.rule, context=context))
         machine.feed(text)
         machine.end()
         while True:
@@ -92,31 +113,45 @@ class Judge:
                 case Stop() | Done() | NeedText():
                     return combine(machine.verdicts, self.view.revision)
 
-    async def prompt(self, texts: Sequence[str]) -> PromptJudgement:
-        """How near a conversation comes to what is forgotten."""
+    async def prompt(self, texts: Sequence[str], together: Sequence[Sequence[str]] = ()) -> PromptJudgement:
+        """How near a conversation comes to what is forgotten; `together` are turns that are also read together."""
         cascade = self.view.prompt
         if not cascade.stages:
             return PromptJudgement()
-        windows = await self._windows(texts)
-        verdicts: list[Verdict] = []
+        windows = await self._windows(texts, together)
+        findings = await self._found(cascade, windows)
         peaks: dict[Kind, float] = {}
-        for at in range(0, len(windows), _SLICE):
-            for finding in await self._findings(cascade, windows[at : at + _SLICE]):
-                _raise_peaks(peaks, finding.peaks)
-                if finding.matches or finding.failed:
-                    verdicts.append(self.view.rules.decide(finding.matches, Side.PROMPT, finding.failed))
-        near = bool(verdicts) or _is_near(peaks, cascade)
-        return PromptJudgement(tuple(verdicts), near)
+        for finding in findings:
+            _raise_peaks(peaks, finding.peaks)
+        _raise_peaks(self.prompt_peaks, dict.fromkeys(self.view.kinds, 0.0) | peaks)
+        told = [(w, f) for w, f in zip(windows, findings, strict=True) if f.matches or f.failed or f.suspects]
+        verdicts = await self._verdicts([w for w, _ in told], [f for _, f in told], Side.PROMPT)
+        near = bool(told) or _is_near(peaks, cascade)  # what the user may say is no reason to trust the answer
+        return PromptJudgement(tuple(v for v in verdicts if v.matches or v.failed), near)
 
-    async def _windows(self, texts: Sequence[str]) -> list[Window]:
-        """The windows of a conversation, each text once: turns repeat."""
-
-        def cut() -> list[Window]:
-            return list({window.text: window for text in texts for window in windows_of(text, self.view.rule)}.values())
-
+    async def _windows(self, texts: Sequence[str], together: Sequence[Sequence[str]]) -> list[Window]:
         if sum(len(text) for text in texts) <= _SHORT:
-            return cut()
-        return await asyncio.to_thread(cut)  # reading a long conversation takes a while
+            return prompt_windows(texts, together, self.view.rule)
+        return await asyncio.to_thread(prompt_windows, texts, together, self.view.rule)  # takes a while
+
+    async def _found(self, cascade: Cascade, windows: Sequence[Window]) -> list[Finding]:
+        """What the windows of a prompt hold: those of earlier turns are known already."""
+        known = self.seen.known(cascade, windows)
+        new = [window for window, finding in zip(windows, known, strict=True) if finding is None]
+        found: list[Finding] = []
+        for at in range(0, len(new), _SLICE):
+            found += await self._findings(cascade, new[at : at + _SLICE])
+        self.seen.keep(cascade, new, found)
+        fresh = iter(found)
+        return [next(fresh) if finding is None else finding for finding in known]
+
+    async def _verdicts(self, windows: Sequence[Window], findings: Sequence[Finding], side: Side) -> list[Verdict]:
+        rules = self.view.rules
+        await self.own.prepare(findings, rules)
+        return [
+            rules.decide(found.matches, side, found.failed, found.suspects, self.own.in_window(window, side))
+            for window, found in zip(windows, findings, strict=True)
+        ]
 
     def refuse(self, verdict: Verdict, side: Side = Side.ANSWER) -> None:
         """Raise when a verdict stops only because something could not be told: that is no suppression."""

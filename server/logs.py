@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Final, TextIO
 
-from server.observation import Observation, RequestObserved
+from server.observation import InContextObserved, Observation, RequestObserved
 
 LOGGER: Final = logging.getLogger("lethe")
 _QUIET: Final = ("uvicorn.access", "httpx", "sentence_transformers", "transformers", "faiss", "faiss.loader", "aiohttp")
@@ -84,10 +84,13 @@ def record(
 
 
 class RequestLog:
-    """An observer: one line per request of an application."""
+    """An observer: one line per request of an application, and one per entry that it repeated in its own words."""
 
     def observe(self, seen: Observation) -> None:
-        """Log a request that is over."""
+        """Log a request that is over, or what an in-context rule let pass."""
+        if isinstance(seen, InContextObserved):
+            about: dict[str, Value] = {"request_id": seen.request_id, "entry_id": seen.entry_id}
+            record("in_context", fields={**about, "side": seen.side.value, "rule": seen.rule.value})
         if isinstance(seen, RequestObserved):
             fields: dict[str, Value] = {
                 "request_id": seen.request_id,

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from guard.verdict import Action
 from index.records import Replica
 from index.snapshot import Snapshot
-from server.metrics import Metrics
+from server.metrics import Metrics, dress_of
 from server.observation import (
     DecisionObserved,
     Degraded,
     FieldsDropped,
+    InContextObserved,
     Observation,
     RequestObserved,
     RewriteObserved,
@@ -35,6 +36,9 @@ class Meter:
                 self._request(seen)
             case DecisionObserved():
                 self._decision(seen)
+            case InContextObserved():
+                kind, rule = seen.kind.value, seen.rule.value
+                metrics.count("lethe_in_context_total", namespace=seen.namespace, kind=kind, rule=rule)
             case StagesObserved():
                 self._stages(seen)
             case Degraded():
@@ -83,6 +87,7 @@ class Meter:
                 metrics.observe("lethe_upstream_seconds", seconds, phase=phase)
 
     def _decision(self, seen: DecisionObserved) -> None:
+        self._metrics.count("lethe_views_total", view=dress_of(seen.view))
         if not seen.counted or seen.action is Action.ALLOW:
             return
         shadow = seen.shadow or seen.action is Action.FLAG  # a flag suppresses nothing

@@ -9,8 +9,11 @@ from typing import Final, Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from guard.cascade import Outcome
-from guard.verdict import Action, Kind, Side
+from guard.decoders.reading import LETTERED_SUFFIX
+from guard.policy import InContext
+from guard.verdict import PLAIN, Action, Kind, Side
 from index.decisions import Label
+from server.judges.judge import JudgeOutcome
 from server.observation import DegradedReason, RequestOutcome, RewriteOutcome, UpstreamReason
 
 OTHER: Final = "other"
@@ -24,8 +27,18 @@ _DIALECTS: Final = ("chat", "completions", "responses", "messages", "models")
 _KINDS: Final = tuple(kind.value for kind in Kind)
 _SIDES: Final = tuple(side.value for side in Side)
 _ACTIONS: Final = tuple(action.label for action in Action)
-_STAGES: Final = ("fingerprint", "embedding", "judge", "index")
+_JUDGE_OUTCOMES: Final = tuple(outcome.value for outcome in JudgeOutcome)
+_STAGES: Final = ("fingerprint", "static", "embedding", "claims", "judge", "index")
 _OUTCOMES: Final = tuple(outcome.value for outcome in Outcome)
+_VIEWS: Final = (
+    *(PLAIN, "alphabet_numbers", "ascii85", "atbash", "backslash_escapes", "base16", "base32", "base64", "base85"),
+    *("binary", "camel_case", "decimal_codes", "html_entities", "interleaved", "interleaved_words", "last_word_first"),
+    *("leet", "line_acrostic", "line_ends", "lines", "look_alikes", "morse", "narrow_column", "octal_codes"),
+    *("pig_latin", "reversed", "rot", "sentence_acrostic", "spaced", "spelling_alphabet", "tag_characters"),
+    *("url_escapes", "variation_selectors", "without_latex", "without_marks", "without_underlining", "word_acrostic"),
+    *("z85", "zero_width_bits"),
+)
+_FAMILIES: Final = ("leet", "rot")  # whose views differ in a number or letter
 _REQUEST_OUTCOMES: Final = tuple(outcome.value for outcome in RequestOutcome)
 
 Values = tuple[str, ...] | None
@@ -62,10 +75,25 @@ DECLARATIONS: Final = (
         "lethe_shadow_suppressions_total", "counter", "what shadow policies would have suppressed", _SUPPRESSED
     ),
     Declaration(
+        "lethe_in_context_total",
+        "counter",
+        "entries that a text repeated in the user's own words, per request and side, and the rule that let it pass",
+        {"namespace": None, "kind": _KINDS, "rule": tuple(rule.value for rule in InContext)},
+    ),
+    Declaration(
+        "lethe_views_total", "counter", "matches by the reading of the text they were found in", {"view": _VIEWS}
+    ),
+    Declaration(
         "lethe_rewrites_total",
         "counter",
         "rewrites tried",
         {"strategy": ("regenerate",), "outcome": tuple(outcome.value for outcome in RewriteOutcome)},
+    ),
+    Declaration(
+        "lethe_judge_calls_total",
+        "counter",
+        "questions to the judge model by how they ended",
+        {"outcome": _JUDGE_OUTCOMES},
     ),
     Declaration(
         "lethe_labels_total",
@@ -128,6 +156,12 @@ DECLARATIONS: Final = (
         "lethe_decisions_dropped_total", "counter", "decisions that were not recorded because the store was too slow"
     ),
 )
+
+
+def dress_of(view: str) -> str:
+    """The label of the reading that a view names: its outermost dress."""
+    outer = view.partition("+")[0].removesuffix(LETTERED_SUFFIX).replace(" ", "_").replace("-", "_")
+    return next((family for family in _FAMILIES if outer.startswith(family)), outer)
 
 
 class Metrics:

@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from guard.cascade import StageReport
-from guard.verdict import Action, Kind, Side
+from guard.policy import InContext
+from guard.verdict import PLAIN, Action, Kind, Side
 
 
 class RequestOutcome(StrEnum):
@@ -84,7 +85,8 @@ class RequestObserved:
 
     `held` is the most characters held back at once in one channel; `leaked` the characters that had left before they
     were condemned, None unless a stream was stopped or redacted; `peaks` the highest score per kind in the answer,
-    passes included; `stripped` names the request options that were removed.
+    passes included, and `prompt_peaks` in the conversation: once one was judged, they name every kind that has entries,
+    with 0.0 where a stage cleared it early; `stripped` names the request options that were removed.
     """
 
     request_id: str
@@ -101,6 +103,7 @@ class RequestObserved:
     held: int = 0
     leaked: int | None = None
     peaks: Mapping[Kind, float] = field(default_factory=dict)
+    prompt_peaks: Mapping[Kind, float] = field(default_factory=dict)
     stripped: Sequence[str] = ()
 
 
@@ -109,7 +112,8 @@ class DecisionObserved:
     """One match and what was done about it: a row of the decisions.
 
     `action` is what was done, or what would have been done if `shadow`: the policy is in shadow mode, or it only flags.
-    `counted` is true for one row per suppressed text: the one whose action was carried out.
+    `counted` is true for one row per suppressed text: the one whose action was carried out. `view` names the reading of
+    the text that the match was found in.
     """
 
     request_id: str
@@ -125,6 +129,22 @@ class DecisionObserved:
     revision: int
     shadow: bool = False
     counted: bool = False
+    view: str = PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class InContextObserved:
+    """A text repeated what the user supplied in the same request, and `rule` let it pass: the model recalled nothing.
+
+    Told once per side and entry of a request.
+    """
+
+    request_id: str
+    namespace: str
+    side: Side
+    kind: Kind
+    entry_id: str
+    rule: InContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +200,7 @@ class StreamsChanged:
 Observation = (
     RequestObserved
     | DecisionObserved
+    | InContextObserved
     | StagesObserved
     | Degraded
     | RewriteObserved

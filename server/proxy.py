@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from guard.scan import combine
@@ -24,6 +24,7 @@ from server.faults import (
     told_of,
 )
 from server.guarding import AnswerGuard
+from server.in_context import InContextRule
 from server.judging import Batches, Judge, View
 from server.observation import (
     Degraded,
@@ -33,6 +34,7 @@ from server.observation import (
     StreamsChanged,
     UpstreamFailed,
 )
+from server.prompt_cache import PromptCache
 from server.remedies import Remedies
 from server.reply import Reply
 from server.retelling import retell, retell_error
@@ -69,6 +71,7 @@ class Proxy:
     batches: Batches
     observer: Observer
     clock: Callable[[], float] = time.perf_counter
+    seen: PromptCache = field(default_factory=PromptCache)
 
     async def serve(self, dialect: Dialect, caller: Caller, body: bytes, reply: Reply) -> None:
         """Answer one request. Raises `ApplicationFault` only while nothing is known about it yet."""
@@ -78,7 +81,7 @@ class Proxy:
             self.observer.observe(Degraded(_INDEX, DegradedReason.NOT_READY))
             raise GuardUnavailable(DegradedReason.NOT_READY)
         view = self.index.snapshot.view(caller.namespace)
-        judge = Judge(view, self.batches, self.observer)
+        judge = Judge(view, self.batches, self.observer, InContextRule(asked.supplied), self.seen)
         exchange = Exchange(caller, dialect, asked, view, judge, self.observer, Clockwork(began))
         try:
             await self._answer(exchange, reply)
@@ -94,7 +97,7 @@ class Proxy:
         view, asked = exchange.view, exchange.asked
         guard: AnswerGuard | None = None
         if not view.empty:
-            judgement = await exchange.judge.prompt(asked.texts)
+            judgement = await exchange.judge.prompt(asked.texts, asked.together)
             verdict = combine(judgement.verdicts, view.revision)
             exchange.decided(Side.PROMPT, verdict)
             if verdict.action.stops:

@@ -7,26 +7,34 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from index.calibration import calibration_for
 from index.embedder import Embedder, load_embedder
+from index.entry import Content
 from index.forget_index import ForgetIndex
+from index.instruments import Instruments, prepared
 from index.keys import KeyRing
+from index.recorder import content_of
+from index.score_histogram import score_basis
 from index.sealing import Sealer, key_from_file, parse_key
 from index.sqlite import MEMORY, SQLiteStore
 from index.store import Store
 from server.access import Access, refuse_open_host
 from server.batching import Batcher, BatchLimits
 from server.decision_journal import DecisionJournal
+from server.judges.choice import open_judge
+from server.judges.judge import JudgeOutcome, ModelJudge
 from server.limits import Gate
 from server.logs import RequestLog, record
 from server.metering import Meter
 from server.metrics import Metrics
 from server.observation import Observer, Observers
+from server.preparing import preparing
+from server.score_journal import ScoreJournal
 from server.settings import Settings
 from server.upstream import Timeouts, Upstream
 
@@ -103,11 +111,38 @@ def open_sealer(settings: Settings) -> Sealer:
     return Sealer(key_from_file(key_path(settings)).key)
 
 
-def open_index(settings: Settings, store: Store, replica_name: str, embedder: Embedder | None = None) -> ForgetIndex:
-    """The index on that store, not started. Takes seconds to load the embedder. Raises `StartRefused`."""
+def cache_folder(settings: Settings) -> Path:
+    """Where what is derived from an embedder is kept."""
+    return settings.cache or Path.home() / ".cache" / "lethe"
+
+
+def open_instruments(settings: Settings, store: Store, embedder: Embedder | None = None) -> Instruments:
+    """What the index measures with. The first time an embedder is used, this takes a minute. Raises `StartRefused`."""
+    embedder = embedder or load_embedder(settings.embedder, settings.torch_threads, backend=settings.embedder_backend)
+    with preparing() as progress:
+        return prepared(embedder, calibration_for(embedder, store), cache_folder(settings), progress)
+
+
+def open_index(settings: Settings, store: Store, replica_name: str) -> ForgetIndex:
+    """The index on that store, not started, without a judge: for commands. Raises `StartRefused`."""
+    return ForgetIndex(store, open_instruments(settings, store), open_sealer(settings), replica_name)
+
+
+def _open_served(
+    settings: Settings, store: Store, metrics: Metrics, embedder: Embedder | None
+) -> tuple[ForgetIndex, ModelJudge | None]:
+    """The index that is served, not started, and the judge that its reviews ask."""
     sealer = open_sealer(settings)
-    embedder = embedder or load_embedder(settings.embedder, settings.torch_threads)
-    return ForgetIndex(store, embedder, sealer, calibration_for(embedder, store), replica_name)
+
+    def reveal(namespace: str, entry_id: str) -> Content:
+        return content_of(store.entry(namespace, entry_id), sealer)
+
+    def count(outcome: JudgeOutcome, questions: int) -> None:
+        metrics.count("lethe_judge_calls_total", questions, outcome=outcome.value)
+
+    judge = open_judge(settings, reveal, count)
+    instruments = replace(open_instruments(settings, store, embedder), judge=judge)
+    return ForgetIndex(store, instruments, sealer, settings.replica_name), judge
 
 
 @asynccontextmanager
@@ -124,7 +159,10 @@ async def open_service(settings: Settings, embedder: Embedder | None = None) -> 
         refuse_open_host(access, settings.host)
         if settings.metrics_host is not None:
             refuse_open_host(access, settings.metrics_host)
-        index = await asyncio.to_thread(open_index, settings, store, settings.replica_name, embedder)
+        metrics = Metrics()
+        index, judge = await asyncio.to_thread(_open_served, settings, store, metrics, embedder)
+        if judge is not None:
+            stack.callback(judge.close)
         if interrupted := store.interrupt_jobs(settings.replica_name):
             record("jobs_interrupted", fields={"count": interrupted})
         await asyncio.to_thread(index.start)
@@ -133,14 +171,16 @@ async def open_service(settings: Settings, embedder: Embedder | None = None) -> 
             stack.enter_context(ThreadPoolExecutor(count, name))
             for count, name in ((_INDEX_THREADS, "index"), (OPERATOR_CALLS, "wait"))
         )
-        metrics = Metrics()
         meter = Meter(metrics)
         journal = DecisionJournal(store, metrics, settings.decision_days)
         stack.push_async_callback(journal.close)
-        observers = Observers((meter, journal, RequestLog()))
+        used = index.calibration
+        scores = ScoreJournal(store, score_basis(used.embedder_hash, used.backend, used.rule))
+        stack.push_async_callback(scores.close)
+        observers = Observers((meter, journal, scores, RequestLog()))
         meter.serving(index.snapshot)
         index.applied(meter.applied)
-        limits = BatchLimits(threads=settings.judge_threads, timeout_s=settings.judge_timeout_s)
+        limits = BatchLimits(settings.judge_threads, settings.reviewer_threads, timeout_s=settings.judge_timeout_s)
         batcher = Batcher(limits, observers, time.perf_counter)
         stack.callback(batcher.close)
         upstream = _upstream(settings)

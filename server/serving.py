@@ -52,6 +52,8 @@ async def _serve(settings: Settings) -> None:
     metrics_host = settings.metrics_host or settings.host
     with bind(settings.host, settings.port) as main, bind(metrics_host, settings.metrics_port) as metrics:
         async with open_service(settings) as service:
+            for bound in (main, metrics):
+                bound.listen(_BACKLOG)  # whoever reads the announcement may connect at once
             _announce(service, main, metrics)
             await _both(service, Sockets(main, metrics))
     record("stopped")

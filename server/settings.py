@@ -15,6 +15,9 @@ PREFIX: Final = "LETHE_"
 FOREIGN: Final = frozenset({"LETHE_DATA"})
 """Variables with our prefix that belong to the benchmarks."""
 
+FILED: Final = ("upstream_api_key", "admin_key", "judge_api_key")
+"""Secrets that may come from the file that their `…_file` twin names."""
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -25,6 +28,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def _refuse_odd_url(value: str, key: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http:// or https:// URL")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(f"must not carry credentials, a query or a fragment; use {key} for a key")
 
 
 class SettingsInvalid(Exception):
@@ -46,6 +57,13 @@ class Settings(BaseModel):
     workers: int = Field(1, ge=1, description="processes; this version runs exactly 1")
     store: str = Field("sqlite:///lethe.db", description="where the forget index is kept: sqlite:///PATH")
     embedder: str = Field("bundled", description="`bundled`, or any sentence-transformers name or path")
+    embedder_backend: Literal["auto", "torch-float32", "torch-bfloat16"] = Field(
+        "auto",
+        description="what computes its vectors; `auto` takes what this processor is quickest with",
+    )
+    cache: Path | None = Field(
+        None, description="folder for what is derived from the embedder once; ~/.cache/lethe by default"
+    )
     metrics_host: str | None = Field(None, description="address of the metrics port; the same as --host by default")
     metrics_port: Port = Field(9464, description="port of /metrics, /healthz and /readyz; 0 takes a free one")
     upstream_api_key: SecretStr | None = Field(None, description="bearer key presented to the model server")
@@ -67,6 +85,25 @@ class Settings(BaseModel):
     max_concurrency: int = Field(256, ge=1, description="requests at work at once; the next one gets 429")
     judge_timeout_s: Seconds = Field(10.0, description="longest a text may wait for its verdict")
     judge_threads: int = Field(1, ge=1, le=64, description="threads that judge texts")
+    reviewer_threads: int = Field(
+        4, ge=1, le=64, description="texts that may wait for the judge model at once, so that others need not"
+    )
+    judge: Literal["off", "chat", "cross-encoder"] = Field(
+        "off", description="asks a model about texts that the other stages cannot decide"
+    )
+    judge_model: str | None = Field(
+        None, description="its name at --judge-url, or the sentence-transformers name or path of a cross-encoder"
+    )
+    judge_url: str | None = Field(
+        None, description="OpenAI-compatible base URL of a chat judge; /v1 is added when it has no path"
+    )
+    judge_api_key: SecretStr | None = Field(None, description="bearer key presented to the chat judge")
+    judge_api_key_file: Path | None = Field(None, description="file that holds the judge's key")
+    judge_call_timeout_s: Seconds = Field(2.0, description="longest the windows of one text wait for the judge model")
+    judge_calls_per_minute: int = Field(120, ge=1, le=100_000, description="most questions to the judge model a minute")
+    judge_parallel_calls: int = Field(8, ge=1, le=256, description="questions put to a chat judge at once")
+    judge_cache_entries: int = Field(10_000, ge=0, le=10_000_000, description="answers of the judge kept, as hashes")
+    judge_confidence: float = Field(0.5, gt=0, le=1, description="least confidence at which the judge model decides")
     torch_threads: int = Field(1, ge=1, le=256, description="threads inside one embedding computation")
     decision_days: float = Field(90.0, gt=0, le=3_650, description="days that content-free decisions are kept")
     shutdown_grace_s: Seconds = Field(15.0, description="how long running answers may finish after SIGTERM")
@@ -78,12 +115,17 @@ class Settings(BaseModel):
     @field_validator("upstream")
     @classmethod
     def _is_http_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an http:// or https:// URL")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must not carry credentials, a query or a fragment; use LETHE_UPSTREAM_API_KEY for a key")
+        _refuse_odd_url(value, "LETHE_UPSTREAM_API_KEY")
         return value.rstrip("/").removesuffix("/v1")
+
+    @field_validator("judge_url")
+    @classmethod
+    def _is_base_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        _refuse_odd_url(value, "LETHE_JUDGE_API_KEY")
+        base = value.rstrip("/")
+        return base if urlsplit(base).path else base + "/v1"
 
     @field_validator("workers")
     @classmethod
@@ -107,11 +149,25 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _is_given_once(self) -> Self:
-        for name in ("upstream_api_key", "admin_key"):
+        for name in FILED:
             if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
                 raise ValueError(f"give {variable(name)} or {variable(name + '_file')}, not both")
         if self.key_encryption_key is not None and self.key_file is not None:
             raise ValueError("give LETHE_KEY_ENCRYPTION_KEY or --key-file, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _knows_its_judge(self) -> Self:
+        if self.judge == "off" and (self.judge_model is not None or self.judge_url is not None):
+            raise ValueError("a judge model is named but --judge is off: say --judge chat or --judge cross-encoder")
+        if self.judge != "off" and self.judge_model is None:
+            raise ValueError(f"--judge {self.judge} needs --judge-model")
+        if self.judge == "chat" and self.judge_url is None:
+            raise ValueError("--judge chat needs --judge-url")
+        if self.judge == "cross-encoder" and self.judge_url is not None:
+            raise ValueError("--judge cross-encoder runs here and has no --judge-url")
+        if self.judge == "chat" and self.judge_call_timeout_s >= self.judge_timeout_s:
+            raise ValueError("--judge-call-timeout-s must be below --judge-timeout-s, after which the text is refused")
         return self
 
 
@@ -153,7 +209,7 @@ def load_settings(given: Mapping[str, object], variables: Mapping[str, str]) -> 
             values[name] = variables[variable(name)]
     try:
         settings = Settings.model_validate(values)
-        secrets = {n: _read_secret(settings, n) for n in ("upstream_api_key", "admin_key")}
+        secrets = {n: _read_secret(settings, n) for n in FILED}
         found = {name: secret for name, secret in secrets.items() if secret is not None}
         dropped = {f"{name}_file": None for name in found}
         kept = {name: getattr(settings, name) for name in settings.model_fields_set}

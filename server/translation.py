@@ -63,7 +63,13 @@ def check_out(checked: Checked) -> CheckOut:
         shadowed=action_name(verdict.shadowed),
         matches=[
             MatchOut(
-                entry_id=m.entry_id, detector=m.detector, score=m.score, threshold=m.threshold, start=m.start, end=m.end
+                entry_id=m.entry_id,
+                detector=m.detector,
+                score=m.score,
+                threshold=m.threshold,
+                start=m.start,
+                end=m.end,
+                view=m.view,
             )
             for m in sorted(verdict.matches, key=lambda m: (-m.score, m.start))
         ],

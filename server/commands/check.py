@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
+from guard.verdict import PLAIN
 from server.commands.connection import add_connection, connected
 from server.commands.console import say
 from server.schemas.check import CheckIn, CheckOut
@@ -48,8 +49,9 @@ def run(options: argparse.Namespace, variables: Mapping[str, str]) -> int:
 def _lines(checked: CheckOut) -> str:
     lines = [f"{checked.action}  (revision {checked.revision})"]
     for match in checked.matches:
+        dress = "" if match.view == PLAIN else f"  read as {match.view}"
         lines.append(
             f"  {match.entry_id}  {match.detector} {match.score:.3f} >= {match.threshold:.3f}"
-            f"  characters {match.start}-{match.end}"
+            f"  characters {match.start}-{match.end}{dress}"
         )
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from server.dialects.choices import ChoicesDialect
-from server.dialects.conversation import messages_of, question_of, texts_of
+from server.dialects.conversation import Conversation, conversation_of, messages_of
 from server.dialects.dialect import Channel, Json, Piece
 from server.dialects.envelope import envelope
 from server.dialects.fields import Each, Fields, Leaf
@@ -39,10 +39,10 @@ class ChatDialect(ChoicesDialect):
     _objects = ("chat.completion.chunk", "chat.completion")
     _id_prefix = "chatcmpl-"
 
-    def _conversation(self, body: Json) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _conversation(self, body: Json) -> Conversation:
         messages = messages_of(body)
         apply_options(dict(section(body, "chat_template_kwargs")), TEMPLATE_OPTIONS)
-        return texts_of(body, messages), (question_of(messages),)
+        return conversation_of(body, messages)
 
     def _pieces(self, choice: Json, index: int, whole: bool) -> Iterator[Piece]:
         message = choice.get("message" if whole else "delta")

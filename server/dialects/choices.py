@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from server.dialects.conversation import Conversation
 from server.dialects.dialect import (
     Asked,
     Channel,
@@ -43,8 +44,8 @@ class ChoicesDialect:
 
     # -- what the two say differently --
 
-    def _conversation(self, body: Json) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """All texts, and the last turn of each prompt. Raises `RequestRefused`."""
+    def _conversation(self, body: Json) -> Conversation:
+        """What was said so far. Raises `RequestRefused`."""
         raise NotImplementedError
 
     def _pieces(self, choice: Json, index: int, whole: bool) -> Iterator[Piece]:
@@ -71,7 +72,7 @@ class ChoicesDialect:
         """What is asked for. Raises `RequestRefused`."""
         asked = read_object(body)
         stripped = apply_options(asked, self._options)
-        texts, questions = self._conversation(asked)
+        said = self._conversation(asked)
         stream = flag(asked, "stream")
         options = section(asked, "stream_options")
         include_usage = flag(options, "include_usage", "stream_options.")
@@ -79,9 +80,10 @@ class ChoicesDialect:
             body=asked,
             forward=encode(asked) if stripped else body,
             model=name(asked, "model"),
-            texts=texts,
-            questions=questions,
-            choices=count(asked, "n", MOST_CHOICES) * max(1, len(questions)),
+            texts=said.texts,
+            questions=said.questions,
+            supplied=said.supplied,
+            choices=count(asked, "n", MOST_CHOICES) * max(1, len(said.questions)),
             stream=stream,
             include_usage=stream and include_usage,
             continuous_usage=stream and include_usage and flag(options, "continuous_usage_stats", "stream_options."),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from server.dialects.choices import ChoicesDialect
-from server.dialects.conversation import last_words
+from server.dialects.conversation import Conversation, last_words
 from server.dialects.dialect import Channel, Json, Piece
 from server.dialects.envelope import envelope
 from server.dialects.fields import Leaf
@@ -28,14 +28,14 @@ class CompletionsDialect(ChoicesDialect):
     _objects = ("text_completion", "text_completion")
     _id_prefix = "cmpl-"
 
-    def _conversation(self, body: Json) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _conversation(self, body: Json) -> Conversation:
         prompt = body.get("prompt")
         prompts = [prompt] if isinstance(prompt, str) else prompt
         if not isinstance(prompts, list) or not prompts or not all(isinstance(p, str) for p in prompts):
             raise RequestRefused("'prompt' must be a string or a list of strings", "prompt", "invalid_type")
-        texts = tuple(prompts)
         suffix = body.get("suffix")
-        return texts + ((suffix,) if isinstance(suffix, str) else ()), tuple(last_words(text) for text in texts)
+        texts = (*prompts, suffix) if isinstance(suffix, str) else tuple(prompts)
+        return Conversation(texts, tuple(last_words(text) for text in prompts), texts)
 
     def _pieces(self, choice: Json, index: int, whole: bool) -> Iterator[Piece]:
         text = choice.get("text")

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from server.faults import RequestRefused
 
 QUESTION_WORDS: Final = 64
 _LONGEST_QUESTION: Final = 2_000
+_SUPPLIERS: Final = ("user", "tool", "function")
+_DOCUMENTS: Final = "documents"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """All texts in the order in which they were said, the last turn of each prompt, and what the user supplied."""
+
+    texts: tuple[str, ...]
+    questions: tuple[str, ...]
+    supplied: tuple[str, ...]
 
 
 def last_words(text: str, words: int = QUESTION_WORDS) -> str:
@@ -63,11 +75,17 @@ _NOT_TEXT: Final = frozenset(
 )
 
 
-def texts_of(body: Mapping[str, Any], messages: list[dict[str, Any]]) -> tuple[str, ...]:
-    """All texts that the model will see as somebody's words: messages, tool calls and results, documents."""
-    texts = ["\n".join(strings_in(message)) for message in messages]
-    texts.extend("\n".join(strings_in(body.get(name))) for name in ("documents", "chat_template_kwargs"))
-    return tuple(text for text in texts if text)
+def conversation_of(body: Mapping[str, Any], messages: list[dict[str, Any]]) -> Conversation:
+    """What was said so far: documents and messages, tool calls and results.
+
+    The messages of the user and of tools, and documents, are the user's own. What the model or the operator said is
+    not.
+    """
+    documents = "\n".join(strings_in(body.get(_DOCUMENTS)))
+    told = [(documents, True), ("\n".join(strings_in(body.get("chat_template_kwargs"))), False)]
+    told += [("\n".join(strings_in(message)), message["role"] in _SUPPLIERS) for message in messages]
+    texts = tuple(text for text, _ in told if text)
+    return Conversation(texts, (question_of(messages),), tuple(text for text, own in told if own and text))
 
 
 def question_of(messages: list[dict[str, Any]]) -> str:

@@ -76,8 +76,9 @@ class Frame:
 class Asked:
     """What the client asked for, and what is asked upstream for it.
 
-    `forward` is the client's own bytes unless something had to change. `texts` is the conversation; `question` the last
-    turn of the user; `choices` how many answers will come.
+    `forward` is the client's own bytes unless something had to change. `texts` is the conversation, `supplied` the part
+    of it that the user brought: messages of the user and of tools, documents; `question` the last turn of the user;
+    `choices` how many answers will come.
     """
 
     body: Json
@@ -85,11 +86,17 @@ class Asked:
     model: str
     texts: tuple[str, ...]
     questions: tuple[str, ...]
+    supplied: tuple[str, ...] = ()
     choices: int = 1
     stream: bool = False
     include_usage: bool = False
     continuous_usage: bool = False
     stripped: tuple[str, ...] = ()
+
+    @property
+    def together(self) -> tuple[tuple[str, ...], ...]:
+        """Turns that say something together: those of one conversation, not the prompts of several."""
+        return (self.texts, self.supplied) if len(self.questions) == 1 else ()
 
     def question(self, choice: int) -> str:
         """What this choice answers."""

@@ -1,15 +1,18 @@
-"""Entries: add, list, show, change, remove."""
+"""Entries: lint, add, list, show, change, remove."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Response
 
-from guard.verdict import Kind
+from guard.verdict import Kind, Side
 from index.entry import UNSET, Change, Content, Draft, Entry, Retention
 from index.errors import EntryRefused, PolicyUnknown
+from index.lint import Lint
 from index.records import Once, Written
+from index.score_histogram import ScoreFilter, score_basis
 from server.access import Right, RoleWrong
 from server.errors import BadBody
 from server.routes.calls import Call, Operating, StrictRoute, Waiting, answered
@@ -22,13 +25,19 @@ from server.schemas.entries import (
     EntryIn,
     EntryOut,
     EntryPatch,
+    LintOut,
     ListingQuery,
     RemovedOut,
+    ScreenedBackground,
+    ScreenedRecent,
     WrittenOut,
 )
 from server.translation import draft_of, entry_out
 
 router = APIRouter(route_class=StrictRoute, tags=["entries"])
+
+RECENT_S: Final = 7 * 86_400.0
+"""How far back the traffic goes that an entry is linted against."""
 
 EntryIdPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
@@ -40,6 +49,39 @@ def _one_written(written: Written) -> str:
 def _batch_written(written: Written) -> str:
     entries = [EntryId(id=entry_id) for entry_id in written.ids]
     return BatchOut(revision=written.revision, entries=entries).model_dump_json()
+
+
+@router.post("/entries/lint", response_model=LintOut)
+async def lint_entry(body: EntryIn, call: Operating) -> Response:
+    """What an entry would match among ordinary exchanges, and whether it would be kept. Nothing is added."""
+    index, store, namespace = call.service.index, call.service.store, call.namespace
+    basis = score_basis(index.embedder.hash, index.embedder.backend, index.calibration.rule)
+
+    def linted() -> str:
+        now = time.time()
+        recent = store.score_sample(ScoreFilter(basis, namespace, Side.ANSWER, now - RECENT_S))
+        return _linted(index.lint(draft_of(body), recent.histograms)).model_dump_json()
+
+    return await call.answered_once("entries/lint", linted)
+
+
+def _linted(lint: Lint) -> LintOut:
+    found = lint.screening
+    if found is None:
+        nearest = threshold = background = recent = None
+    else:
+        nearest, threshold = round(found.nearest, 4), found.threshold
+        background = ScreenedBackground(n=found.n, matched=found.matched, share=round(found.share, 6))
+        seen = found.recent
+        recent = None if seen is None else ScreenedRecent(n=seen.n, share_at_nearest=round(seen.share, 6))
+    return LintOut(
+        accepted=lint.accepted,
+        reason=lint.reason,
+        nearest_benign_score=nearest,
+        threshold=threshold,
+        background=background,
+        recent=recent,
+    )
 
 
 @router.post("/entries", status_code=201, response_model=WrittenOut)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Response
 from guard.verdict import Kind
 from index.follower import LIVE_S
 from index.records import Replica
-from server.routes.calibrations import calibration_out
+from server.calibration_report import calibration_out
 from server.routes.calls import Observing, StrictRoute, answered
 from server.schemas.base import moment
 from server.schemas.reports import ReplicaOut, StatusOut, UpstreamOut

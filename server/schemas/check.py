@@ -18,7 +18,10 @@ class CheckIn(Schema):
 
 
 class MatchOut(Schema):
-    """text[start:end] resembles an entry. Score and threshold are on the detector's own scale."""
+    """text[start:end] resembles an entry. Score and threshold are on the detector's own scale.
+
+    `view` names the reading of the text that it was found in: `plain`, or the dress that was taken off.
+    """
 
     entry_id: str
     detector: str
@@ -26,10 +29,14 @@ class MatchOut(Schema):
     threshold: float
     start: int
     end: int
+    view: str = "plain"
 
 
 class StageOut(Schema):
-    """What one stage did: its milliseconds, and the strongest outcome among the windows it judged."""
+    """What one stage did: its milliseconds, and the strongest outcome among the windows it judged.
+
+    A stage that was not reached, since those before it had decided, took no time and is `undecided`.
+    """
 
     stage: str
     ms: float

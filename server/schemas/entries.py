@@ -131,6 +131,36 @@ class RemovedOut(Schema):
     )
 
 
+class ScreenedBackground(Schema):
+    """Of `n` ordinary exchanges, `matched` would be taken for the entry."""
+
+    n: int
+    matched: int
+    share: float
+
+
+class ScreenedRecent(Schema):
+    """Of `n` recent answers, the share whose best score against the entries held now reached the new entry's nearest
+    benign score: how far up in ordinary traffic that score lies."""
+
+    n: int
+    share_at_nearest: float
+
+
+class LintOut(Schema):
+    """What would become of an entry; nothing of it is kept. `reason` says why it is too broad, also when it is forced.
+
+    Scores are on the scale of `threshold`. They are null for an entry that cannot be kept at all (no words, too large).
+    """
+
+    accepted: bool
+    reason: str
+    nearest_benign_score: float | None
+    threshold: float | None
+    background: ScreenedBackground | None
+    recent: ScreenedRecent | None
+
+
 class JobError(Schema):
     """A line that was not taken, and why; the reason repeats none of it."""
 

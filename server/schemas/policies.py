@@ -6,11 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from guard.policy import FailureRule, Mode, Policy, Streaming
+from guard.policy import Disclosure, FactScope, FailureRule, InContext, Mode, Policy, Streaming, Undecided
 from guard.verdict import Action, Kind
 from server.schemas.base import ActionName, KindName, Name, Schema
 
 PromptActionName = Literal["allow", "flag", "block"]
+InContextName = Literal["allow", "suppress", "flag"]
+FactScopeName = Literal["claims", "subject"]
+UndecidedName = Literal["allow", "flag", "suppress"]
+DisclosureName = Literal["none", "label", "text"]
 Threshold = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -49,7 +53,10 @@ class PolicyIn(Schema):
     rewrite_tries: Annotated[int, Field(ge=1, le=10)] = Policy().rewrite_tries
     thresholds: dict[KindName, Threshold] = Field(default_factory=dict)
     adapter: None = None
-    in_context: Literal["suppress"] = "suppress"
+    in_context: InContextName = "suppress"
+    fact_scope: FactScopeName = "claims"
+    on_undecided: UndecidedName = "allow"
+    disclosure: DisclosureName = "label"
     on_failure: Literal["refuse", "allow"] = "refuse"
 
     def policy(self, name: str) -> Policy:
@@ -71,6 +78,10 @@ class PolicyIn(Schema):
             rewrite_tries=self.rewrite_tries,
             thresholds={Kind(k): t for k, t in self.thresholds.items()},
             on_failure=FailureRule(self.on_failure),
+            in_context=InContext(self.in_context),
+            fact_scope=FactScope(self.fact_scope),
+            on_undecided=Undecided(self.on_undecided),
+            disclosure=Disclosure(self.disclosure),
         )
 
 
@@ -93,7 +104,10 @@ class PolicyOut(Schema):
     rewrite_tries: int
     thresholds: dict[KindName, float]
     adapter: None = None
-    in_context: Literal["suppress"] = "suppress"
+    in_context: InContextName
+    fact_scope: FactScopeName
+    on_undecided: UndecidedName
+    disclosure: DisclosureName
     on_failure: Literal["refuse", "allow"]
 
     @classmethod
@@ -113,6 +127,10 @@ class PolicyOut(Schema):
                 "rewrite_tries": policy.rewrite_tries,
                 "thresholds": {k.value: t for k, t in policy.thresholds.items()},
                 "on_failure": policy.on_failure.value,
+                "in_context": policy.in_context.value,
+                "fact_scope": policy.fact_scope.value,
+                "on_undecided": policy.on_undecided.value,
+                "disclosure": policy.disclosure.value,
             }
         )
 

@@ -1,13 +1,14 @@
-"""The bodies of decisions, calibrations and status."""
+"""The bodies of decisions and status."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from server.schemas.base import ActionName, ForgetText, KindName, Schema, without_blanks
+from server.schemas.base import ActionName, KindName, Schema, without_blanks
+from server.schemas.calibrations import CalibrationOut
 
 
 class DecisionOut(Schema):
@@ -60,46 +61,6 @@ class LabelOut(Schema):
 
     id: str
     label: Literal["hit", "miss", "false_positive"]
-
-
-class Sample(Schema):
-    """A benign answer, with the question that it answered."""
-
-    text: ForgetText
-    prompt: Annotated[str, StringConstraints(max_length=100_000)] = ""
-
-
-class CalibrationIn(Schema):
-    """Benign answers to calibrate on. The best score of an answer counts, so the rate is per answer."""
-
-    fpr: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    samples: Annotated[list[ForgetText | Sample], Field(min_length=20, max_length=10_000)]
-
-
-class ThresholdOut(Schema):
-    """`fpr` is the measured share of `n` benign answers that reach it; `low..high` its 95 % interval."""
-
-    threshold: float
-    fpr: float
-    n: int
-    low: float
-    high: float
-
-
-class CalibrationOut(Schema):
-    """Thresholds by kind. `serving` tells whether they are in use now or from the next start on."""
-
-    embedder_hash: str
-    rule: str
-    source: str
-    serving: bool
-    thresholds: dict[KindName, ThresholdOut]
-
-
-class CalibrationsOut(Schema):
-    """The calibration in use, and the one that the next start will use when it is another."""
-
-    calibrations: list[CalibrationOut]
 
 
 class ReplicaOut(Schema):

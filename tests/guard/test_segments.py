@@ -6,8 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from guard.segments import Segmenter, WindowRule
-from guard.words import TokenSplitter, words_of_token
+from bench.dresses import DRESSES
+from guard.segments import DEFAULT_RULE, LONG, LONGEST, Segmenter, WindowRule
+from guard.words import LONGEST_TOKEN, Token, TokenSplitter, words_of_token
+from tests.guard.dressed import PASSAGES, PROSE
 
 
 def segments(text: str, rule: WindowRule) -> list[str]:
@@ -48,3 +50,37 @@ def test_a_rule_that_makes_no_sense_is_refused() -> None:
         WindowRule(min_words=5, max_words=4)
     with pytest.raises(ValueError, match="negative"):
         WindowRule(overlap=-1)
+
+
+class Unbounded(Segmenter):
+    """Cuts as prose is cut: no length counts."""
+
+    def push(self, token: Token, words: int, following: str) -> bool:
+        self._bulk = -len(token.text)
+        return super().push(token, words, following)
+
+
+@pytest.mark.parametrize("text", [*PROSE.values(), "Donaudampfschifffahrtsgesellschaftskapit\u00e4n " * 40])
+def test_prose_is_cut_by_its_words_alone(text: str) -> None:
+    def ends(segmenter: Segmenter) -> list[int]:
+        splitter = TokenSplitter()
+        tokens = [*splitter.feed(text * 5), *splitter.end()]
+        return [
+            t.end for t in tokens if segmenter.push(t, len(words_of_token(t)), (text * 5)[t.end : t.end + 1] or " ")
+        ]
+
+    assert ends(Segmenter(DEFAULT_RULE)) == ends(Unbounded(DEFAULT_RULE))
+
+
+@pytest.mark.parametrize(
+    ("text", "longest"),
+    [
+        (DRESSES["morse"](" ".join(PASSAGES * 10)), LONG + 20),
+        ("\U0001f642 " * 3000, LONG + 20),
+        (DRESSES["base64"](" ".join(PASSAGES * 40)), LONGEST + LONGEST_TOKEN),
+        ("\U0001f642" * 9000, LONGEST + LONGEST_TOKEN),
+        ("... --- " * 900, LONG + 20),
+    ],
+)
+def test_a_text_with_next_to_no_words_is_cut_by_its_length(text: str, longest: int) -> None:
+    assert max(map(len, segments(text, DEFAULT_RULE))) <= longest

@@ -21,8 +21,8 @@ from tests.guard import streams
 class NoHoldBack(StreamMachine):
     """Releases what may still become a match."""
 
-    def _limit_now(self, windows: tuple[Window, ...] = ()) -> int:
-        super()._limit_now(windows)
+    def _limit_now(self, until: int = 0) -> int:
+        super()._limit_now(until)
         return self._limit
 
 
@@ -34,7 +34,7 @@ class WindowEndsAtTheBuffersEnd(StreamMachine):
         if self._reading and len(self._text) > self._segments[-1]:
             self._segments.append(len(self._text))
             self._segmenter.words = 0
-            self._add_step(self._segment_windows())
+            self._add_step(self._segment_windows(), len(self._text))
 
 
 class TailNotFlushed(StreamMachine):
@@ -58,8 +58,8 @@ class LosesTheLastWord(StreamMachine):
 class HalfARedactionShown(StreamMachine):
     """Releases up to what is watched, though that stands inside a span that is still growing."""
 
-    def _limit_now(self, windows: tuple[Window, ...] = ()) -> int:
-        super()._limit_now(windows)
+    def _limit_now(self, until: int = 0) -> int:
+        super()._limit_now(until)
         for span in self._watched:
             if span.start < self._limit:
                 return max(self._released, min(self._limit, span.start + 5))
@@ -98,8 +98,8 @@ class FeedsAfterStop(StreamMachine):
 class ReleasesUnchecked(StreamMachine):
     """Lets a segment go with its own check, before the window that it shares with the next one."""
 
-    def _limit_now(self, windows: tuple[Window, ...] = ()) -> int:
-        return max((w.end for w in windows), default=super()._limit_now(windows))
+    def _limit_now(self, until: int = 0) -> int:
+        return max(until, super()._limit_now(until))
 
 
 class LosesTheWatcher(StreamMachine):

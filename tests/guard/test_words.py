@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.errors import MachineMisused
-from guard.words import _BOUNDARY, LONGEST_TOKEN, TokenSplitter, words_of, words_of_token
+from guard.words import (
+    _BOUNDARY,
+    _LATIN,
+    _OWN_LOOK,
+    LONGEST_TOKEN,
+    TokenSplitter,
+    _words_of_any,
+    _words_of_clusters,
+    words_of,
+    words_of_token,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,10 +39,34 @@ from guard.words import _BOUNDARY, LONGEST_TOKEN, TokenSplitter, words_of, words
         "secret\nplan",
         "secret\u2026plan",
         "secret\U0001f642plan",
+        "s\u0117cr\u00e9t pl\u00e5n",
+        "s\u0336e\u0336c\u0336r\u0336\u0489e\u0336t\u0336\u0353 p\u0334l\u0338a\u0338n\u0338",
+        "\ua731\u1d07\u1d04\u0280\u1d07\u1d1b \u1d18\u029f\u1d00\u0274",
+        "\U0001f182\U0001f174\U0001f172\U0001f181\U0001f174\U0001f183 \U0001f15f\U0001f15b\U0001f150\U0001f15d",
+        "\u0455\u0454\u03f2\u0433et \u03c1\u217c\u0251\u0578".replace("\u0454", "e").replace("\u0433", "r"),
+        "s\ufe0fe\u202ec\u202cret p\u2066lan",
     ],
 )
 def test_the_same_two_words_are_read_in_every_dress(dressed: str) -> None:
     assert [w.norm for w in words_of(dressed)] == ["secret", "plan"]
+
+
+def test_a_capital_beside_latin_letters_is_read_by_its_own_look() -> None:
+    assert [w.norm for w in words_of("\u039dEW \u0397OUSE \u03bd\u03b7")] == ["new", "house", "vn"]
+
+
+def test_digits_of_other_scripts_are_read_by_their_value() -> None:
+    assert [w.norm for w in words_of("\u0661\u0669\u0665\u0668 \u0967\u096f")] == ["1958", "19"]
+
+
+def test_marks_that_a_script_needs_are_kept() -> None:
+    assert [w.norm for w in words_of("\u304b \u304c \uac00 \uac01")] == ["\u304b", "\u304c", "\uac00", "\uac01"]
+
+
+@given(st.text(st.characters(codec="utf-8", max_codepoint=0x3100), max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_the_fast_reading_is_the_reading_of_clusters(text: str) -> None:
+    assert _words_of_any(text, 3) == _words_of_clusters(text.translate(_OWN_LOOK) if _LATIN.search(text) else text, 3)
 
 
 def test_spans_point_into_the_original_text() -> None:
@@ -41,7 +75,7 @@ def test_spans_point_into_the_original_text() -> None:
         ("a", "A"),
         ("secret", "\uff33\uff45cret"),
         ("secret", "se\u200bcret"),
-        ("caf\u00e9", "cafe\u0301"),
+        ("cafe", "cafe\u0301"),
         ("fin", "\ufb01n"),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from guard.fingerprint import Shingler
 from index.calibration import calibration_for
 from index.embedder import Embedder, load_embedder
 from index.forget_index import ForgetIndex
+from index.instruments import Instruments
 from index.sealing import Sealer
 from index.sqlite import SQLiteStore
+from index.static import StaticModel, distilled
 from index.store import Store
 
 KEK = bytes(range(32))
@@ -32,6 +35,17 @@ class Clock:
 @pytest.fixture(scope="session")
 def embedder() -> Embedder:
     return load_embedder()
+
+
+@pytest.fixture(scope="session")
+def static_cache() -> Path:
+    """Where a real server keeps it too: half a minute is saved from the second run on."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lethe"
+
+
+@pytest.fixture(scope="session")
+def static_model(embedder: Embedder, static_cache: Path) -> StaticModel:
+    return distilled(embedder, static_cache)
 
 
 @pytest.fixture
@@ -69,7 +83,7 @@ def opened(path: Path, embedder: Embedder) -> Iterator[Callable[..., ForgetIndex
 
     def open_one(name: str = "here", key: bytes = KEK, started: bool = True) -> ForgetIndex:
         store = SQLiteStore(path)
-        index = ForgetIndex(store, embedder, Sealer(key), calibration_for(embedder, store), name)
+        index = ForgetIndex(store, Instruments(embedder, calibration_for(embedder, store)), Sealer(key), name)
         indexes.append(index)
         if started:
             index.start()

@@ -24,14 +24,17 @@ def test_it_gives_unit_vectors_in_the_order_of_the_texts(embedder) -> None:
     vectors = embedder.encode(texts)
     assert vectors.shape == (4, embedder.dimensions) and vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
-    np.testing.assert_allclose(vectors[0], vectors[3], atol=1e-5)
+    assert vectors[0] @ vectors[3] > 0.9999
     assert embedder.encode([]).shape == (0, embedder.dimensions)
 
 
-def test_a_vector_does_not_depend_on_its_company(embedder) -> None:
+@pytest.mark.parametrize(("backend", "apart"), [("torch-float32", 1e-5), ("torch-bfloat16", 5e-3)])
+def test_a_vector_does_not_depend_on_its_company(backend, apart) -> None:
+    """But for the rounding of the backend."""
+    embedder = load_embedder(backend=backend)
     alone = embedder.encode(["The lamp was lit at dusk."])
     among = embedder.encode(["Yes.", "The lamp was lit at dusk.", LONG[:700]])[1:2]
-    np.testing.assert_allclose(alone, among, atol=1e-5)
+    np.testing.assert_allclose(alone, among, atol=apart)
 
 
 @settings(max_examples=30, deadline=None)
@@ -100,3 +103,60 @@ def test_a_path_works_and_another_pooling_is_another_hash(embedder, tmp_path: Pa
 def test_what_is_no_embedder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EmbedderRefused):
         load_embedder(str(tmp_path))
+
+
+GENERATED = [
+    f"{opening} {noun} {verb} {place} in {1800 + 7 * n}{tail}"
+    for n, opening in enumerate(
+        ["The old", "A quiet", "Every", "No", "Her first", "This", "Some other", "Their", "One", "Your"]
+    )
+    for noun in ["keeper", "baker's daughter", "ship", "letter", "violin"]
+    for verb in ["was seen near", "never left", "wrote about", "sold a map of", "returned to"]
+    for place, tail in [
+        ("Tern", "."),
+        ("the harbour of Orsk", ", and nobody knew why; so it was told."),
+        ("it", "?"),
+        ("Lyon", " " + "again " * 30),
+    ]
+]
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return load_embedder(backend="torch-float32")
+
+
+def test_the_backend_that_is_chosen_agrees_with_float32(embedder, exact) -> None:
+    assert len(set(GENERATED)) == 1000 and exact.backend == "torch-float32"
+    cosines = (embedder.encode(GENERATED) * exact.encode(GENERATED)).sum(axis=1)
+    assert cosines.min() >= 0.995
+    assert embedder.hash == exact.hash and embedder.dimensions == exact.dimensions
+
+
+def test_bfloat16_agrees_with_float32_whatever_the_processor(exact) -> None:
+    half = load_embedder(backend="torch-bfloat16")
+    texts = GENERATED[::10]
+    assert half.backend == "torch-bfloat16" and half.encode(texts).dtype == np.float32
+    assert (half.encode(texts) * exact.encode(texts)).sum(axis=1).min() >= 0.995
+    assert half.pieces(LONG) == exact.pieces(LONG) and half.count(LONG) == exact.count(LONG)
+
+
+def test_auto_follows_what_the_processor_has(monkeypatch) -> None:
+    monkeypatch.setattr(transformer, "has_native_bfloat16", lambda: True)
+    assert transformer.chosen_backend("auto", "cpu") == "torch-bfloat16"
+    assert transformer.chosen_backend("auto", "cuda") == "torch-float32"
+    assert transformer.chosen_backend("torch-float32", "cpu") == "torch-float32"
+    monkeypatch.setattr(transformer, "has_native_bfloat16", lambda: False)
+    assert transformer.chosen_backend("auto", "cpu") == "torch-float32"
+    with pytest.raises(EmbedderRefused, match="torch-bfloat16"):
+        load_embedder(backend="fast")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 256), min_size=1, max_size=80), st.integers(1, 600))
+def test_batches_hold_every_row_once_and_fit(lengths, together) -> None:
+    batches = list(transformer._batches(lengths, together))
+    assert sorted(row for rows, _ in batches for row in rows) == list(range(len(lengths)))
+    for rows, longest in batches:
+        assert longest == max(lengths[row] for row in rows)
+        assert len(rows) == 1 or len(rows) * longest <= together

@@ -29,6 +29,7 @@ from index.errors import (
     WrongKey,
 )
 from index.forget_index import ForgetIndex
+from index.instruments import Instruments
 from index.records import Once
 from index.sealing import Sealer
 from index.sqlite import SQLiteStore
@@ -296,7 +297,7 @@ def test_thresholds_of_another_embedder_are_refused_at_start(path: Path, embedde
     store = SQLiteStore(path)
     foreign = replace(shipped(embedder.hash), embedder_hash="f" * 64)
     with pytest.raises(CalibrationMissing, match="lethe calibrate"):
-        ForgetIndex(store, embedder, sealer, foreign, "here")
+        ForgetIndex(store, Instruments(embedder, foreign), sealer, "here")
     store.close()
 
 
@@ -318,7 +319,7 @@ def moved(path: Path, embedder) -> ForgetIndex:
         embedder_hash="e" * 64,
         thresholds={pair: Threshold(0.8) for pair in shipped(embedder.hash).thresholds},
     )
-    return ForgetIndex(SQLiteStore(path), Renamed(embedder), Sealer(KEK), calibration, "here")
+    return ForgetIndex(SQLiteStore(path), Instruments(Renamed(embedder), calibration), Sealer(KEK), "here")
 
 
 def test_entries_are_embedded_again_for_another_embedder(opened, path: Path, embedder) -> None:
@@ -422,8 +423,8 @@ def test_many_entries_are_one_transaction(index: ForgetIndex, monkeypatch) -> No
 def _spied(calls: list[int]):
     real = forget_index.Recorder.record
 
-    def record(self, namespace, drafts, now):
+    def record(self, namespace, drafts, *rest):
         calls.append(len(drafts))
-        return real(self, namespace, drafts, now)
+        return real(self, namespace, drafts, *rest)
 
     return record

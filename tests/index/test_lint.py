@@ -6,10 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from guard.fingerprint import Shingler
 from guard.verdict import Kind
+from index.background import exchanges, load_background
+from index.calibration import shipped
 from index.entry import Draft
 from index.errors import EntryRefused
-from index.lint import LARGEST_TEXT, MOST_EXAMPLES, admit
+from index.imprint import Imprinter
+from index.lint import LARGEST_TEXT, MOST_EXAMPLES, EntriesTooBroad, Linter, admit
+from index.score_histogram import Histogram
+from index.screening import Screener
 
 GOOD = Draft(Kind.FACT, "The lamp keeper of Orsk was born in 1931.")
 
@@ -70,3 +76,48 @@ def test_in_a_batch_the_entry_is_named_by_its_position() -> None:
 
 def test_drafts_show_no_text() -> None:
     assert "lamp" not in repr(GOOD) and "lamp" not in repr(GOOD.content)
+
+
+BROAD = Draft(Kind.PASSAGE, "of the")
+
+
+@pytest.fixture(scope="module")
+def linter(embedder) -> Linter:
+    background, shingler = load_background(embedder), Shingler(b"k" * 32)
+    imprinter = Imprinter(embedder, shingler)
+    return Linter(imprinter, Screener(background, shingler, shipped(embedder.hash).values))
+
+
+def test_a_draft_is_linted_as_it_would_be_kept(linter) -> None:
+    found = linter.lint(GOOD, 1000.0)
+    assert found.accepted and found.reason == "" and found.screening is not None
+    assert found.screening.n == len(exchanges()) and found.screening.matched == 0
+    seen = linter.lint(GOOD, 1000.0, {Kind.FACT: Histogram.of([0.2, 0.9])}).screening
+    assert seen is not None and seen.recent is not None and seen.recent.n == 2
+
+
+def test_a_draft_that_is_too_broad_is_refused_unless_it_is_forced(linter) -> None:
+    refused, forced = linter.lint(BROAD, 1000.0), linter.lint(replace(BROAD, force=True), 1000.0)
+    assert not refused.accepted and forced.accepted
+    assert refused.reason == forced.reason != ""
+    assert refused.screening is not None and refused.screening.nearest == 1.0
+    assert "nearest score 1.00" in refused.reason
+
+
+def test_what_cannot_be_kept_at_all_is_not_screened(linter) -> None:
+    for draft in (replace(GOOD, text="…", force=True), replace(GOOD, expires_at=1.0)):
+        found = linter.lint(draft, 1000.0)
+        assert not found.accepted and found.reason and found.screening is None
+
+
+def test_all_broad_drafts_of_a_batch_are_named_at_once(linter) -> None:
+    drafts = [GOOD, BROAD, replace(BROAD, force=True), Draft(Kind.PASSAGE, "in the"), GOOD]
+    imprints = linter.imprinter.imprint([(draft.kind, draft.content) for draft in drafts])
+    with pytest.raises(EntriesTooBroad, match="entry 1: too broad") as caught:
+        linter.refuse_broad(drafts, imprints)
+    assert (caught.value.position, sorted(caught.value.reasons)) == (1, [1, 3])
+    with pytest.raises(EntriesTooBroad, match=r"^too broad") as alone:
+        linter.refuse_broad(drafts[1:2], imprints[1:2])
+    assert alone.value.position is None
+    linter.refuse_broad(drafts[:1], imprints[:1])
+    linter.refuse_broad(drafts[2:3], imprints[2:3])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.policy import FailureRule, Mode, Policy, Streaming
+from guard.policy import Disclosure, FactScope, FailureRule, InContext, Mode, Policy, Streaming, Undecided
 from guard.verdict import Action, Kind
 from index.policies import policy_from_json, policy_to_json
 
@@ -25,12 +27,31 @@ POLICIES = st.builds(
     rewrite_tries=st.integers(1, 10),
     thresholds=st.dictionaries(st.sampled_from(Kind), st.floats(0.01, 1.0)),
     on_failure=st.sampled_from(FailureRule),
+    in_context=st.sampled_from(InContext),
+    fact_scope=st.sampled_from(FactScope),
+    on_undecided=st.sampled_from(Undecided),
+    disclosure=st.sampled_from(Disclosure),
 )
+NEWER = ("in_context", "fact_scope", "on_undecided", "disclosure")
 
 
 @given(POLICIES)
 def test_a_policy_survives_its_json(policy: Policy) -> None:
     assert policy_from_json(policy_to_json(policy)) == policy
+
+
+def test_a_policy_that_was_kept_before_a_field_existed_has_the_value_of_a_new_one() -> None:
+    kept = json.loads(policy_to_json(Policy("old", in_context=InContext.ALLOW, disclosure=Disclosure.NONE)))
+    for name in NEWER:
+        del kept[name]
+    assert policy_from_json(json.dumps(kept)) == Policy("old")
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_a_value_that_does_not_exist_is_refused(name: str) -> None:
+    kept = json.loads(policy_to_json(Policy()))
+    with pytest.raises(ValueError, match="sometimes"):
+        policy_from_json(json.dumps({**kept, name: "sometimes"}))
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "3", '{"name": "x"}', "{"])

@@ -33,8 +33,8 @@ class World:
 
     def __init__(self, embedder, sealer, shingler) -> None:
         self.recorder = Recorder(Imprinter(embedder, shingler), sealer)
-        self.advancer = Advancer(Tools(embedder, shingler, shipped(embedder.hash).values), sealer)
-        self.state = State.blank(Tools(embedder, shingler, shipped(embedder.hash).values))
+        self.advancer = Advancer(Tools(embedder, shingler, shipped(embedder.hash)), sealer)
+        self.state = State.blank(Tools(embedder, shingler, shipped(embedder.hash)))
         self.now = 1000.0
 
     @property
@@ -100,7 +100,7 @@ def test_a_passage_is_watched_in_answers_and_staged_in_prompts(world: World) -> 
     (entry_id,) = world.add(Draft(Kind.PASSAGE, PASSAGE))
     view = world.snapshot.view("ns")
     assert watched(view, "So THE OLD lamp-keeper of Orsk climbs the iron stair, he said.") == {entry_id}
-    assert [s.detector.name for s in view.answer.stages] == ["embedding"]
+    assert [s.detector.name for s in view.answer.stages] == ["fingerprint", "embedding"], "for dressed windows"
     assert [s.detector.name for s in view.prompt.stages] == ["fingerprint", "embedding"]
     run = "why does the keeper of orsk climbs the iron stair each night matter"
     assert {m.detector for m in judged(view.prompt, run).matches} == {"fingerprint"}

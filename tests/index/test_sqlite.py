@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from index.errors import StoreUnavailable
-from index.migrations import MIGRATIONS
+from index.migrations import MIGRATIONS, VERSION_TABLE, WRITE_VERSION
 from index.sqlite import SQLiteStore
 from tests.index.test_store import record
 
@@ -149,6 +149,19 @@ def test_a_database_of_a_newer_version_is_refused(path: Path) -> None:
     raw.close()
     with pytest.raises(StoreUnavailable, match="newer"):
         SQLiteStore(path)
+
+
+def test_calibrations_of_an_older_version_are_kept(path: Path) -> None:
+    with sqlite3.connect(path) as raw:
+        raw.execute(VERSION_TABLE)
+        for statement in MIGRATIONS[0]:
+            raw.execute(statement.format(blob="BLOB", real="REAL", serial="INTEGER PRIMARY KEY AUTOINCREMENT"))
+        raw.execute(WRITE_VERSION, {"version": 1})
+        raw.execute("INSERT INTO calibrations VALUES ('hash', 'rule', 'body', 1.0)")
+    raw.close()
+    store = SQLiteStore(path)
+    assert store.calibration("hash", "torch-float32", "rule") == "body"
+    assert store.calibrations() == ["body"]
 
 
 def test_a_closed_store_is_unavailable(path: Path) -> None:

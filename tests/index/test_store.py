@@ -338,11 +338,16 @@ def test_replicas_say_what_they_serve_until_they_are_gone(store: Store, clock) -
     assert store.replicas() == []
 
 
-def test_calibrations_are_kept_per_embedder_and_rule(store: Store) -> None:
-    store.put_calibration("hash", "rule", "one")
-    store.put_calibration("hash", "rule", "two")
-    assert store.calibration("hash", "rule") == "two"
-    assert store.calibration("hash", "other") is None
+def test_calibrations_are_kept_per_embedder_backend_and_rule(store: Store, clock) -> None:
+    store.put_calibration("hash", "torch", "rule", "one")
+    store.put_calibration("hash", "torch", "rule", "two")
+    clock.now += 1
+    store.put_calibration("hash", "onnx", "rule", "three")
+    assert store.calibration("hash", "torch", "rule") == "two"
+    assert store.calibration("hash", "onnx", "rule") == "three"
+    for other in (("hash", "torch", "other"), ("hash", "openvino", "rule"), ("other", "torch", "rule")):
+        assert store.calibration(*other) is None
+    assert store.calibrations() == ["three", "two"]
 
 
 def test_entries_of_another_basis_are_found(store: Store) -> None:

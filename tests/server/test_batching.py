@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from guard.cascade import Cascade, Stage
-from guard.detector import Evidence, Window
+from guard.cascade import Cascade, Finding, Outcome, Review, Stage
+from guard.detector import Evidence, Suspect, Window
 from guard.verdict import Kind
 from server.batching import Batcher, BatchLimits, JudgeBroken, JudgeBusy, JudgeLate
 from server.observation import StagesObserved
@@ -161,3 +161,133 @@ async def test_closing_answers_what_waits(notebook: Notebook) -> None:
     assert isinstance(done[1], (list, JudgeBroken))
     with pytest.raises(JudgeBroken):
         await judge.judge(stages, windows(0, 1))
+
+
+class Slow:
+    """The judge: it waits for its gate, then is sure of everything; remembers what it was asked about."""
+
+    name = "judge"
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.asked: list[int] = []
+        self.broken = False
+
+    def review(self, suspects: Sequence[Suspect]) -> Sequence[Sequence[Evidence]]:
+        self.asked.append(len(suspects))
+        if self.broken:
+            raise ZeroDivisionError
+        self.gate.wait(5)
+        return [[Evidence(e.entry_id, e.kind, 1.0, e.start, e.end) for e in s.evidence] for s in suspects]
+
+
+class Near:
+    """Comes near the threshold where a window says "near", past it where it says "sure"."""
+
+    name = "embedding"
+
+    def find(self, windows: Sequence[Window]) -> Sequence[Sequence[Evidence]]:
+        scores = {"near": 0.7, "sure": 0.95}
+        return [[Evidence("e", Kind.FACT, scores.get(w.text, 0.1), w.start, w.end)] for w in windows]
+
+
+def with_judge(slow: Slow, *others: Review) -> Cascade:
+    stage = Stage(Near(), {Kind.FACT: 0.9}, {Kind.FACT: 0.5})
+    judge = Review(slow, {Kind.FACT: 0.75}, {Kind.FACT: 0.25}, lambda e: e.score < 0.9)
+    return Cascade((stage,), reviews=(*others, judge))
+
+
+def said(*texts: str) -> list[Window]:
+    return [Window(text, n, n + 1) for n, text in enumerate(texts)]
+
+
+def detectors(findings: list[Finding]) -> list[list[str]]:
+    return [[match.detector for match in finding.matches] for finding in findings]
+
+
+async def until_asked(slow: Slow, times: int = 1) -> None:
+    while len(slow.asked) < times:
+        await asyncio.sleep(0.001)
+
+
+async def test_a_slow_judge_delays_only_the_call_that_needs_it(notebook: Notebook) -> None:
+    judge, slow = batcher(notebook), Slow()
+    stages = with_judge(slow)
+    waiting = asyncio.ensure_future(judge.judge(stages, said("near", "far", "sure")))
+    await until_asked(slow)
+    for _ in range(20):
+        assert detectors(await judge.judge(stages, said("far", "sure"))) == [[], ["embedding"]]
+    assert not waiting.done()
+    slow.gate.set()
+    assert detectors(await waiting) == [["judge"], [], ["embedding"]]
+    assert slow.asked == [1], "only what is suspect is asked about"
+    reports = [report.stage for seen in notebook.of(StagesObserved) for report in seen.reports]
+    assert reports.count("judge") == 1
+    judge.close()
+
+
+async def test_calls_of_one_batch_do_not_wait_for_each_others_judge(notebook: Notebook) -> None:
+    judge, slow, gated = batcher(notebook), Slow(), Gated()
+    stages = with_judge(slow)
+    first = asyncio.ensure_future(judge.judge(cascade(gated), windows(0, 1)))  # the others become one batch behind it
+    while not gated.batches:
+        await asyncio.sleep(0.001)
+    near = asyncio.ensure_future(judge.judge(stages, said("near")))
+    far = asyncio.ensure_future(judge.judge(stages, said("far")))
+    await asyncio.sleep(0.01)
+    gated.gate.set()
+    await first
+    assert detectors(await far) == [[]]
+    assert not near.done()
+    slow.gate.set()
+    assert detectors(await near) == [["judge"]]
+    judge.close()
+
+
+async def test_quick_reviews_come_first_and_do_not_wait(notebook: Notebook) -> None:
+    class Claims:
+        name = "claims"
+
+        def review(self, suspects: Sequence[Suspect]) -> Sequence[Sequence[Evidence]]:
+            return [[Evidence("e", Kind.FACT, 0.0, 0, 1)] for _ in suspects]
+
+    judge, slow = batcher(notebook), Slow()
+    stages = with_judge(slow, Review(Claims(), {Kind.FACT: 0.6}, {Kind.FACT: 0.4}))
+    assert detectors(await judge.judge(stages, said("near", "sure"))) == [[], []], "the claims differ"
+    assert not slow.asked
+    judge.close()
+
+
+async def test_when_the_judge_is_too_busy_the_policy_decides_instead(notebook: Notebook) -> None:
+    judge, slow = batcher(notebook, reviewer_threads=1), Slow()
+    stages = with_judge(slow)
+    waiting = [asyncio.ensure_future(judge.judge(stages, said("near"))) for _ in range(12)]
+    done, still = await asyncio.wait(waiting, timeout=0.5)
+    assert len(still) == 4
+    for call in done:
+        (finding,) = call.result()
+        assert not finding.matches
+        assert [match.entry_id for match in finding.suspects] == ["e"]
+    left_out = [r for seen in notebook.of(StagesObserved) for r in seen.reports if Outcome.ERROR in r.outcomes]
+    assert sum(report.outcomes[Outcome.ERROR] for report in left_out) == 8
+    slow.gate.set()
+    assert all(detectors(found) == [["judge"]] for found in await asyncio.gather(*still))
+    assert detectors(await judge.judge(stages, said("near"))) == [["judge"]], "there is room again"
+    judge.close()
+
+
+async def test_a_judge_that_breaks_its_contract_breaks_only_its_call(notebook: Notebook) -> None:
+    judge, slow = batcher(notebook), Slow()
+    slow.broken = True
+    with pytest.raises(JudgeBroken):
+        await judge.judge(with_judge(slow), said("near"))
+    assert len(await judge.judge(with_judge(slow), said("far"))) == 1
+    judge.close()
+
+
+async def test_a_call_that_is_late_is_told_while_the_judge_still_thinks(notebook: Notebook) -> None:
+    judge, slow = batcher(notebook, timeout_s=0.05), Slow()
+    with pytest.raises(JudgeLate):
+        await judge.judge(with_judge(slow), said("near"))
+    slow.gate.set()
+    judge.close()

@@ -1,17 +1,19 @@
-"""Checking and calibrating on a small view, without an embedder."""
+"""Checking on a small view, without an embedder."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from guard.cascade import Outcome
-from guard.verdict import Action, Kind, Side
-from index.calibration import Calibration, Threshold
-from server.calibrating import answer_peaks, recalibrated, share_reached
-from server.checking import check
+from guard.cascade import Cascade, Outcome, Review, Stage
+from guard.detector import Evidence, Suspect, Window
+from guard.verdict import Action, Kind, Match, Side, Verdict
+from server.checking import Checked, check
 from server.errors import TimedOut
+from server.translation import check_out
+from tests.guard.streams import PASSAGE
 from tests.server.world import Halves, SmallView, policy
 
 
@@ -56,30 +58,41 @@ def test_a_detector_that_cannot_tell_shows_as_an_error_and_blocks() -> None:
     assert [s.outcome for s in checked.stages if s.stage == "embedding"] == [Outcome.ERROR]
 
 
-def current(value: float = 0.8) -> Calibration:
-    return Calibration("h", "r", {kind: Threshold(value) for kind in Kind}, "shipped")
+def test_every_stage_is_told_those_that_were_not_reached_too() -> None:
+    class Sure:
+        name = "static"
+
+        def find(self, windows: Sequence[Window]) -> Sequence[Sequence[Evidence]]:
+            return [[] for _ in windows]
+
+    class Never:
+        name = "claims"
+
+        def review(self, suspects: Sequence[Suspect]) -> Sequence[Sequence[Evidence]]:
+            raise AssertionError("nothing was suspect")
+
+    shown = view()
+    review = Review(Never(), dict.fromkeys(Kind, 1.0), dict.fromkeys(Kind, 0.5))
+    shown.answer = Cascade((Stage(Sure(), {}, dict.fromkeys(Kind, 0.5)), *shown.answer.stages), reviews=(review,))
+    checked = check(shown, "some ordinary words here.", "", Side.ANSWER, (ticking(0.001), 10.0))
+    told = [(stage.stage, stage.outcome, stage.seconds > 0) for stage in checked.stages]
+    assert told == [
+        ("fingerprint", Outcome.UNDECIDED, True),
+        ("static", Outcome.CLEAR, True),
+        ("embedding", Outcome.UNDECIDED, False),
+        ("claims", Outcome.UNDECIDED, False),
+    ]
 
 
-def test_a_threshold_is_set_where_the_wanted_share_of_answers_reaches_it() -> None:
-    peaks = [{Kind.FACT: 0.70 + n / 1000} for n in range(100)]
-    found = recalibrated(current(), peaks, 0.05)
-    fact = found.thresholds[Kind.FACT]
-    assert (fact.n, fact.fpr) == (100, 0.05)
-    assert share_reached(found, peaks) == pytest.approx(0.05)
-    assert found.thresholds[Kind.PASSAGE] == current().thresholds[Kind.PASSAGE]  # was not scored
+def test_a_watcher_and_a_stage_of_one_name_are_told_as_one() -> None:
+    shown = view()
+    shown.answer = Cascade((shown.prompt.stages[0], *shown.answer.stages))
+    checked = check(shown, f"They say: {PASSAGE}.", "", Side.ANSWER, (ticking(0.001), 10.0))
+    assert [stage.stage for stage in checked.stages] == ["fingerprint", "embedding"]
+    assert checked.stages[0].outcome is Outcome.CONVICT
 
 
-def test_a_threshold_does_not_fall_below_what_is_looked_for() -> None:
-    found = recalibrated(current(), [{Kind.FACT: 0.1}] * 100, 0.05)
-    assert found.thresholds[Kind.FACT].value == pytest.approx(0.7, abs=1e-3)
-
-
-def test_without_any_score_there_is_nothing_to_calibrate_on() -> None:
-    with pytest.raises(ValueError, match="no entry"):
-        recalibrated(current(), [{}] * 30, 0.05)
-
-
-def test_the_peak_of_an_answer_is_its_nearest_window() -> None:
-    samples = [("", "The weather was fine. It was the copper treaty."), ("", "A treaty of old."), ("", "Soup.")]
-    peaks = list(answer_peaks(view(), samples, ticking(0.001)))
-    assert [peak.get(Kind.FACT) for peak in peaks] == [0.9, 0.5, 0.1]
+def test_a_match_names_the_reading_that_it_was_found_in() -> None:
+    plain, dressed = (Match("f1", Kind.FACT, d, 0.9, 0.8, 0, 3, v) for d, v in (("a", "plain"), ("b", "base64+rot13")))
+    shown = check_out(Checked(Verdict(Action.BLOCK, (plain, dressed)), ()))
+    assert [match.view for match in shown.matches] == ["plain", "base64+rot13"]

@@ -132,25 +132,6 @@ def test_entries_work_on_a_store_without_a_server(tmp_path: Path) -> None:
     assert over.code == 0  # a flag wins over a variable
 
 
-def test_calibrate_writes_thresholds_and_draws_them(tmp_path: Path) -> None:
-    (tmp_path / "entries.ndjson").write_text(json.dumps(FACT) + "\n")
-    (tmp_path / "benign.txt").write_text("".join(f"Soup number {n} needs salt and patience.\n" for n in range(40)))
-    (tmp_path / "leaks.jsonl").write_text(json.dumps({"question": FACT["prompt"], "answer": FACT["text"]}) + "\n")
-    files = ("--benign", "benign.txt", "--positive", "leaks.jsonl", "--entries", "entries.ndjson")
-    ran = lethe("calibrate", *files, "--fpr", "0.05", "--plot", "scores.png", cwd=tmp_path)
-    assert ran.code == 0, ran.err
-    assert "fact" in ran.out
-    assert "1.0000 of 1 leaks reach a threshold" in ran.out
-    assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
-    for arguments, words in (
-        (("--benign", "benign.txt"), "no entry"),
-        (("--benign", "missing.txt"), "cannot be read"),
-        (("--benign", "benign.txt", "--fpr", "2"), "--fpr"),
-    ):
-        refused = lethe("calibrate", *arguments, "--store", "sqlite:///empty.db", cwd=tmp_path)
-        assert (refused.code, words in refused.err) == (1, True), refused.err
-
-
 @pytest.mark.parametrize("name", [command.__name__.rsplit(".", 1)[1] for command in COMMANDS])
 def test_every_command_explains_itself(name: str, tmp_path: Path) -> None:
     parser = build_parser()

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import codecs
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from guard.cascade import Outcome, StageReport
+from guard.policy import InContext
+from guard.reading import readings
 from guard.verdict import Action, Kind, Side
 from server.metering import Meter
-from server.metrics import DECLARATIONS, OTHER, Metrics
+from server.metrics import DECLARATIONS, OTHER, Metrics, dress_of
 from server.observation import (
     AddedLatency,
     DecisionObserved,
     Degraded,
     DegradedReason,
     FieldsDropped,
+    InContextObserved,
     Observation,
     RequestObserved,
     RequestOutcome,
@@ -51,6 +57,8 @@ CONTRACT = {
     "lethe_upstream_errors_total",
     "lethe_inflight_streams",
     "lethe_dropped_fields_total",
+    "lethe_in_context_total",
+    "lethe_views_total",
 }
 
 
@@ -87,7 +95,7 @@ def test_declarations_follow_the_naming_rules(declared: Any) -> None:
     assert (declared.type == "counter") == declared.name.endswith("_total")
     assert (declared.type == "histogram") == bool(declared.buckets)
     for label, values in declared.labels.items():
-        assert values is None or (values and all(re.fullmatch(r"[a-z_]+", v) for v in values)), label
+        assert values is None or (values and all(re.fullmatch(r"[a-z0-9_]+", v) for v in values)), label
 
 
 def test_only_declared_metrics_are_used_anywhere() -> None:
@@ -112,6 +120,16 @@ LABELS = 'kind="fact",namespace="shop",side="answer",stage="embedding"'
         (decision(), f'lethe_suppressions_total{{action="block",{LABELS}}}', 1),
         (decision(shadow=True), f'lethe_shadow_suppressions_total{{action="block",{LABELS}}}', 1),
         (decision(action=Action.FLAG), f'lethe_shadow_suppressions_total{{action="flag",{LABELS}}}', 1),
+        (decision(), 'lethe_views_total{view="plain"}', 1),
+        (decision(view="base64+rot13"), 'lethe_views_total{view="base64"}', 1),
+        (decision(view="rot13+spaced"), 'lethe_views_total{view="rot"}', 1),
+        (decision(view="line acrostic letters"), 'lethe_views_total{view="line_acrostic"}', 1),
+        (decision(counted=False, view="poetry"), f'lethe_views_total{{view="{OTHER}"}}', 1),
+        (
+            InContextObserved("r", "shop", Side.ANSWER, Kind.PASSAGE, "e", InContext.ALLOW),
+            'lethe_in_context_total{kind="passage",namespace="shop",rule="allow"}',
+            1,
+        ),
         (Degraded("judge", DegradedReason.BUSY), 'lethe_degraded_total{reason="busy",stage="judge"}', 1),
         (
             RewriteObserved("regenerate", RewriteOutcome.VERIFIED, 1),
@@ -132,6 +150,51 @@ def test_an_observation_is_counted(seen: Observation, name: str, value: float) -
     metrics = Metrics()
     Meter(metrics).observe(seen)
     assert series(metrics)[name] == value
+
+
+@pytest.mark.parametrize("stage", ["fingerprint", "static", "embedding", "claims", "judge"])
+def test_every_stage_has_a_name_of_its_own(stage: str) -> None:
+    metrics = Metrics()
+    Meter(metrics).observe(StagesObserved([StageReport(stage, 0.01, {Outcome.UNDECIDED: 2})]))
+    found = series(metrics)
+    assert found[f'lethe_stage_outcomes_total{{outcome="undecided",stage="{stage}"}}'] == 2
+    assert found[f'lethe_stage_seconds_count{{stage="{stage}"}}'] == 1
+
+
+SAID = "The keeper of the lamp at Orsk climbed the iron stair every night and counted the ships."
+
+
+@pytest.mark.parametrize(
+    "dressed",
+    [
+        base64.b64encode(SAID.encode()).decode(),
+        base64.b32encode(SAID.encode()).decode(),
+        base64.b85encode(SAID.encode()).decode(),
+        SAID.encode().hex(),
+        codecs.encode(SAID, "rot13"),
+        SAID[::-1],
+        " ".join(SAID),
+        quote(quote(SAID, safe=""), safe=""),
+        " ".join(f"{byte:08b}" for byte in SAID.encode()),
+        SAID.replace("e", "3").replace("o", "0").replace("a", "4"),
+    ],
+)
+def test_the_reading_of_a_dress_has_a_label_of_its_own(dressed: str) -> None:
+    views = next(d for d in DECLARATIONS if d.name == "lethe_views_total").labels["view"]
+    assert views is not None
+    found = {dress_of(reading.view) for reading in readings(dressed)}
+    assert found
+    assert found <= set(views)
+
+
+def test_what_the_user_supplied_is_no_suppression() -> None:
+    metrics = Metrics()
+    meter = Meter(metrics)
+    meter.observe(InContextObserved("r", "shop", Side.ANSWER, Kind.FACT, "e", InContext.FLAG))
+    meter.observe(decision(action=Action.FLAG, counted=False))
+    found = series(metrics)
+    assert found['lethe_in_context_total{kind="fact",namespace="shop",rule="flag"}'] == 1
+    assert not any("suppressions_total{" in name for name in found)
 
 
 def test_what_was_not_carried_out_is_not_counted() -> None:

@@ -12,6 +12,7 @@ from server.reference import render
 from server.settings import SECRETS, Settings, SettingsInvalid, flag, load_settings, refuse_unknown, variable
 
 SECRET = "a-secret-that-nobody-shall-see"
+CHAT = {"judge": "chat", "judge_url": "http://judge:9000", "judge_model": "m"}
 
 
 def test_defaults_are_those_of_the_contract() -> None:
@@ -42,6 +43,10 @@ def test_every_setting_has_a_flag_and_a_variable(name: str) -> None:
         ({}, {"LETHE_UPSTREAM_TIMEOUT_S": "3.5"}, "upstream_timeout_s", 3.5),
         ({}, {"LETHE_MAX_BODY_BYTES": "2000"}, "max_body_bytes", 2000),
         ({}, {"LETHE_KEY_FILE": "/k"}, "key_file", Path("/k")),
+        ({}, {}, "judge", "off"),
+        (CHAT, {}, "judge_url", "http://judge:9000/v1"),
+        (CHAT | {"judge_url": "https://x.example/v1beta/openai/"}, {}, "judge_url", "https://x.example/v1beta/openai"),
+        ({"judge": "cross-encoder"}, {"LETHE_JUDGE_MODEL": "/models/nli"}, "judge_model", "/models/nli"),
     ],
 )
 def test_flags_win_over_variables(flags: dict[str, Any], variables: dict[str, str], name: str, value: object) -> None:
@@ -64,6 +69,25 @@ def test_flags_win_over_variables(flags: dict[str, Any], variables: dict[str, st
         ({"LETHE_ADMIN_KEY": SECRET, "LETHE_ADMIN_KEY_FILE": "/x"}, "not both"),
         ({"LETHE_ADMIN_KEY_FILE": "/does/not/exist"}, "--admin-key-file"),
         ({"LETHE_KEY_ENCRYPTION_KEY": SECRET, "LETHE_KEY_FILE": "/x"}, "not both"),
+        ({"LETHE_JUDGE_API_KEY": SECRET, "LETHE_JUDGE_API_KEY_FILE": "/x"}, "not both"),
+        ({"LETHE_JUDGE_MODEL": "m"}, "--judge is off"),
+        ({"LETHE_JUDGE": "chat", "LETHE_JUDGE_URL": "http://judge"}, "needs --judge-model"),
+        ({"LETHE_JUDGE": "chat", "LETHE_JUDGE_MODEL": "m"}, "needs --judge-url"),
+        ({"LETHE_JUDGE": "chat", "LETHE_JUDGE_MODEL": "m", "LETHE_JUDGE_URL": "judge:9000"}, "http://"),
+        ({"LETHE_JUDGE": "chat", "LETHE_JUDGE_MODEL": "m", "LETHE_JUDGE_URL": "http://a:b@c"}, "LETHE_JUDGE_API_KEY"),
+        (
+            {"LETHE_JUDGE": "cross-encoder", "LETHE_JUDGE_MODEL": "m", "LETHE_JUDGE_URL": "http://judge"},
+            "has no --judge-url",
+        ),
+        (
+            {
+                "LETHE_JUDGE": "chat",
+                "LETHE_JUDGE_MODEL": "m",
+                "LETHE_JUDGE_URL": "http://judge",
+                "LETHE_JUDGE_CALL_TIMEOUT_S": "10",
+            },
+            "--judge-call-timeout-s must be below",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence_without_the_value(variables: dict[str, str], words: str) -> None:
@@ -83,9 +107,11 @@ def test_a_misspelled_variable_is_refused_and_the_benchmarks_are_not() -> None:
 
 def test_secrets_come_from_files_too_and_never_show(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(SECRET + "\n")
-    settings = load_settings({}, {"LETHE_UPSTREAM_API_KEY_FILE": str(tmp_path / "key"), "LETHE_ADMIN_KEY": SECRET})
-    assert settings.upstream_api_key is not None
-    assert settings.upstream_api_key.get_secret_value() == SECRET
+    files = {"LETHE_UPSTREAM_API_KEY_FILE": str(tmp_path / "key"), "LETHE_JUDGE_API_KEY_FILE": str(tmp_path / "key")}
+    settings = load_settings(CHAT, {**files, "LETHE_ADMIN_KEY": SECRET})
+    for key in (settings.upstream_api_key, settings.judge_api_key):
+        assert key is not None
+        assert key.get_secret_value() == SECRET
     for shown in (repr(settings), str(settings), settings.model_dump_json()):
         assert SECRET not in shown
 

@@ -72,6 +72,7 @@ class SmallView:
     namespace: str = "default"
     revision: int = 7
     rule: WindowRule = RULE
+    kinds: tuple[Kind, ...] = (Kind.PASSAGE, Kind.FACT)
 
     def __post_init__(self) -> None:
         entries = {"p1": Kind.PASSAGE, "p2": Kind.PASSAGE, "f1": Kind.FACT}

@@ -85,6 +85,7 @@ async def test_only_an_admin_sees_the_text_and_it_is_logged(lethe: Operators, ca
         assert (await operator.get(path)).status_code == 200
         refused = await operator.get(f"{path}?reveal=true")
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "wrong_role")
+    caplog.clear()
     with caplog.at_level("INFO", logger="lethe"):
         shown = (await lethe.admin.get(f"{ENTRIES}/{entry_id}?reveal=true")).json()
         listed = (await lethe.admin.get(f"{ENTRIES}?reveal=true")).json()["entries"]

@@ -15,6 +15,8 @@ async def test_the_default_policy_exists_from_the_start(lethe: Operators) -> Non
     default = (await lethe.admin.get(f"{POLICIES}/default")).json()
     assert (default["mode"], default["streaming"]) == ("enforce", "adaptive")
     assert set(default["actions"]["answer"].values()) == {"block"}
+    more = {name: default[name] for name in ("in_context", "fact_scope", "on_undecided", "disclosure")}
+    assert more == {"in_context": "suppress", "fact_scope": "claims", "on_undecided": "allow", "disclosure": "label"}
     assert [p["name"] for p in (await lethe.admin.get(POLICIES)).json()["policies"]] == ["default"]
 
 
@@ -38,7 +40,10 @@ async def test_what_get_answers_put_takes(lethe: Operators) -> None:
         "rewrite_tries": 3,
         "thresholds": {"fact": 0.9},
         "adapter": None,
-        "in_context": "suppress",
+        "in_context": "flag",
+        "fact_scope": "subject",
+        "on_undecided": "suppress",
+        "disclosure": "none",
         "on_failure": "allow",
     }
     await lethe.admin.put(f"{POLICIES}/p", json=body)
@@ -81,7 +86,10 @@ async def test_a_threshold_of_a_policy_wins_over_the_calibration(lethe: Operator
         ({"rewrite_tries": 11}, 400),
         ({"thresholds": {"fact": 0}}, 400),
         ({"thresholds": {"fact": 1.5}}, 400),
-        ({"in_context": "allow"}, 400),
+        ({"in_context": "forbid"}, 400),
+        ({"fact_scope": "everything"}, 400),
+        ({"on_undecided": "block"}, 400),
+        ({"disclosure": "all"}, 400),
         ({"adapter": "unlearned"}, 400),
         ({"on_failure": "panic"}, 400),
         ({"name": "other"}, 400),

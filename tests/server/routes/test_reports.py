@@ -97,12 +97,12 @@ async def test_suppressed_traffic_leaves_decisions_metrics_and_no_text(tmp_path:
         found = (await until(answers))[0]
         assert (found["entry_id"], found["stage"], found["kind"], found["shadow"]) == (
             entry_id,
-            "embedding",
+            "claims",
             "fact",
             False,
         )
         metrics = await lethe.metrics()
-        labels = 'action="block",kind="fact",namespace="default",side="answer",stage="embedding"'
+        labels = 'action="block",kind="fact",namespace="default",side="answer",stage="claims"'
         assert metrics[f"lethe_suppressions_total{{{labels}}}"] == 1
         assert metrics['lethe_requests_total{dialect="chat",outcome="blocked",stream="false"}'] == 1
         assert metrics['lethe_index_entries{kind="fact",namespace="default"}'] == 1
@@ -147,29 +147,6 @@ async def test_keys_of_one_side_do_not_open_the_other(lethe: Operators) -> None:
         assert answer.status_code == status, (role, answer.text)
         assert {"message", "type", "code"} <= set(answer.json()["error"])
     assert (await (await lethe.client(None)).post("/v1/chat/completions", json=QUESTION)).status_code == 401
-
-
-async def test_a_calibration_is_computed_and_kept_for_the_next_start(tmp_path: Path, embedder: Embedder) -> None:
-    benign = [f"Soup number {n} needs salt and patience, said cook {n}." for n in range(30)]
-    samples: list[Any] = [*benign[:15], *({"text": t, "prompt": "How do I cook soup?"} for t in benign[15:])]
-    async with operators(tmp_path, embedder) as lethe:
-        empty = await lethe.admin.post(f"{V1}/calibrations", json={"samples": samples})
-        assert empty.status_code == 422
-        await lethe.add()
-        made = await lethe.admin.post(f"{V1}/calibrations", json={"fpr": 0.05, "samples": samples})
-        assert made.status_code == 201, made.text
-        fact = made.json()["thresholds"]["fact"]
-        assert fact["n"] == 30
-        assert fact["low"] <= fact["fpr"] <= fact["high"]
-        assert [c["serving"] for c in (await lethe.admin.get(f"{V1}/calibrations")).json()["calibrations"]] == [
-            True,
-            False,
-        ]
-        for body in ({"samples": benign[:19]}, {"samples": samples, "fpr": 0}, {"samples": [1] * 20}):
-            assert (await lethe.admin.post(f"{V1}/calibrations", json=body)).status_code == 400
-    async with operators(tmp_path, embedder) as lethe:
-        (current,) = (await lethe.admin.get(f"{V1}/calibrations")).json()["calibrations"]
-        assert (current["serving"], current["thresholds"]["fact"]) == (True, fact)
 
 
 async def test_status_tells_where_the_server_stands(lethe: Operators) -> None:

@@ -1,0 +1,1 @@
+"""Models that are asked about what the other stages cannot decide."""
