@@ -14,7 +14,7 @@ from server.commands.remote import Remote
 from server.settings import Settings, SettingsInvalid, load_settings
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
-_STORE_SETTINGS: Final = ["embedder", "key_file", "torch_threads"]
+_STORE_SETTINGS: Final = ["embedder", "embedder_backend", "cache", "key_file", "torch_threads"]
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:

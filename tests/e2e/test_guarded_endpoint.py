@@ -249,7 +249,7 @@ def test_what_was_done_is_on_the_metrics_page(guarded: Guarded) -> None:
     page = guarded.metrics()
     for sample in (
         'lethe_requests_total{dialect="chat",outcome="blocked",stream="false"}',
-        'lethe_suppressions_total{action="block",kind="fact",namespace="default",side="answer",stage="embedding"}',
+        'lethe_suppressions_total{action="block",kind="fact",namespace="default",side="answer",stage="claims"}',
         'lethe_index_entries{kind="passage",namespace="default"} 1.0',
         'lethe_stage_seconds_count{stage="embedding"}',
         "lethe_index_revision",
