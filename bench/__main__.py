@@ -13,6 +13,7 @@ BENCHMARKS = (
     "robustness",
     "backends",
     "lattice",
+    "languages",
     "latency",
     "throughput",
 )
