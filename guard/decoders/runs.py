@@ -158,10 +158,18 @@ def _spans(stretch: Stretch, alphabet: _Alphabet) -> list[tuple[int, int]]:
     return spans
 
 
+def _worth_decoding(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The runs that do not look like ordinary words, and those near them: others would be given up later anyway."""
+    odd = [end - start >= ALONE or _MIXED.search(text, start, end) is not None for start, end in spans]
+    for i, span in enumerate(spans):
+        if any(odd[max(0, i - 2) : i + 3]):
+            yield span
+
+
 def _of_alphabet(stretch: Stretch, alphabet: _Alphabet) -> Iterator[Reading]:
     """One reading for each group of runs that stand together."""
     group: list[tuple[Scroll, int, int]] = []
-    for start, whole in _spans(stretch, alphabet):
+    for start, whole in _worth_decoding(stretch.text, _spans(stretch, alphabet)):
         end = whole
         scroll = _decoded(_signs(stretch.text, start, end, alphabet.values), alphabet)
         if scroll is None and (cut := stretch.text.rfind("\n", start, end)) > 0:
