@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bench.detection import FACTS, Bench
 from bench.report import table, write_section
-from bench.trial import Tally, read, without
+from bench.trial import Reading, Tally, read, without
+from guard.cascade import Cascade
 from index.embedder import load_embedder
-from index.snapshot import View
 
 ANSWERS = 60
 ROUNDS = 2
@@ -31,7 +31,7 @@ def measure(bench: Bench) -> str:
     reading = _best(lambda: [read(view, answer) for answer in answers])
     cascades = {"the served cascade": view.answer, "without the static stage": without(view.answer, "static")}
     rows = [["reading, fingerprints and dresses", *[f"{1e6 * reading / characters:.2f}"] * len(cascades)]]
-    tallies = {name: _judge(view, cascade, readings) for name, cascade in cascades.items()}
+    tallies = {name: _judge(cascade, readings) for name, cascade in cascades.items()}
     stages = list(dict.fromkeys(stage for tally in tallies.values() for stage in tally.seconds))
     for stage in stages:
         rows.append([stage, *(f"{1e6 * t.seconds.get(stage, 0.0) / characters:.2f}" for t in tallies.values())])
@@ -56,12 +56,12 @@ def _best(work: Callable[[], object]) -> float:
     return min(times)
 
 
-def _judge(view: View, cascade: object, readings: object) -> Tally:
+def _judge(cascade: Cascade, readings: Sequence[Reading]) -> Tally:
     best: Tally | None = None
     for _ in range(ROUNDS):
         tally = Tally()
-        for reading in readings:  # type: ignore[attr-defined]
-            _, reports = cascade.judge(reading.windows, time.perf_counter)  # type: ignore[attr-defined]
+        for reading in readings:
+            _, reports = cascade.judge(reading.windows, time.perf_counter)
             tally.add(reports)
         if best is None or sum(tally.seconds.values()) < sum(best.seconds.values()):
             best = tally

@@ -15,6 +15,7 @@ from bench.dataset import Answer
 from bench.detection import FACTS, Bench
 from bench.report import DOCS, interval, table, write_section
 from bench.trial import NEAR, Scores, blocked, is_blocked, score, stops, without
+from guard.cascade import Stage
 from guard.verdict import Kind
 
 mpl.use("Agg")
@@ -73,9 +74,9 @@ def measure(bench: Bench) -> str:
     return "\n\n".join((measured, halves, apart))
 
 
-def _served(stages: Sequence[object]) -> float:
-    (stage,) = [s for s in stages if s.detector.name == "embedding"]  # type: ignore[attr-defined]
-    return float(stage.convict_at[Kind.FACT])  # type: ignore[attr-defined]
+def _served(stages: Sequence[Stage]) -> float:
+    (stage,) = [s for s in stages if s.detector.name == "embedding"]
+    return float(stage.convict_at[Kind.FACT])
 
 
 def check_stream(bench: Bench, verdicts: Mapping[str, np.ndarray]) -> None:
