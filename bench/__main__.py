@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 BENCHMARKS = (
     "detection",
+    "static",
     "claims",
     "concepts",
     "calibration",
     "robustness",
     "backends",
     "lattice",
+    "leak",
+    "batching",
     "languages",
     "latency",
+    "delay",
     "throughput",
+    "workers",
+    "scale",
+    "stopping",
+    "peers",
 )
 
 
@@ -30,6 +39,7 @@ def main() -> int:
     if unknown:
         print(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that servers are ended, too
     for name in names or BENCHMARKS:
         sys.argv = [f"bench {name}", *options]
         print(f"== {name}", flush=True)

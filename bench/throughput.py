@@ -1,138 +1,73 @@
-"""Requests per second, and CPU seconds per million streamed tokens, beside a direct run on the same mock upstream.
+"""Lethe's own rates and processor time by the size of the forget list, each beside a direct run (`bench.harness`).
 
-Uses the mock upstream and the load generator of a harness folder (`--harness`): `upstream.py`, `load.py`, `prio.py`.
-Upstream and load run on one core, Lethe on the other.
+`bench.peers` measures the same beside other proxies; this one also has streams without pauses and more connections.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import os
-import secrets
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.dataset import Tofu, add_data_option
+from bench.dataset import add_data_option
+from bench.harness.exchanges import write
+from bench.harness.lethe import CACHE, copied, serving
+from bench.harness.load import Plan, Scenario, Target
+from bench.harness.processes import load, mock_upstream
+from bench.peers.figures import Figures, Spread, added, own, per, ratio
 from bench.report import table, write_section
+from server.demo.local_http import free_port
 
-UPSTREAM_PORT, PORT, METRICS_PORT = 9000, 9180, 9181
-UPSTREAM = f"http://127.0.0.1:{UPSTREAM_PORT}"
-BASE = f"http://127.0.0.1:{PORT}"
-
-
-@contextlib.contextmanager
-def running(
-    command: list[str], url: str, environment: dict[str, str] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A server, from the moment it answers `url` to the end of the block."""
-    process = subprocess.Popen(command, env={**os.environ, **(environment or {})}, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):
-                break
-            if process.poll() is not None:
-                raise SystemExit(f"{command[0]} ended with status {process.returncode}")
-            time.sleep(0.2)
-        else:
-            raise SystemExit(f"{url} never answered")
-        yield process
-    finally:
-        process.terminate()
-        process.wait(20)
+UPSTREAM_PORT, PORT = 9020, 9120
+"""Where the servers listen, if these are free."""
+PATH = "/v1/chat/completions"
+SCENARIOS = [Scenario(False, 16), Scenario(False, 64), *(Scenario(True, n, ms) for ms in (0, 10) for n in (16, 64))]
 
 
-def call(method: str, path: str, key: str, body: object) -> Any:
-    """One call of the operator API."""
-    request = urllib.request.Request(
-        BASE + path,
-        json.dumps(body).encode(),
-        {"authorization": f"Bearer {key}", "content-type": "application/json"},
-        method=method,
-    )
-    with urllib.request.urlopen(request, timeout=300) as answer:
-        return json.load(answer)
+def measure(arguments: argparse.Namespace, entries: int, texts: Path, pid: int) -> list[dict[str, Any]]:
+    """The runs with a forget list of one size, direct and through Lethe in turn."""
+    runs: list[dict[str, Any]] = []
+    folder, upstream = texts.parent, f"http://127.0.0.1:{arguments.upstream_port}"
+    with (
+        copied(arguments.data, entries, arguments.cache) as store,
+        serving(store, upstream, PORT) as lethe,
+    ):
+        target = Target(lethe.base + PATH, headers={"Authorization": f"Bearer {lethe.key}"}, pid=lethe.pid)
+        both, first = {"direct": Target(upstream + PATH, pid=pid), "peer": target}, 0
+        warming = [Scenario(False, 4), Scenario(True, 4)]
+        for number in range(arguments.runs + 1):
+            plan = Plan(str(texts), upstream, pid, both, SCENARIOS if number else warming, arguments.secs, first)
+            results = load(plan, folder)
+            first = max(figures["peer"]["last"] for figures in results.values())
+            if number:
+                runs.append(results)
+                print(f"{entries:,} entries, run {number} of {arguments.runs}", file=sys.stderr, flush=True)
+    return runs
 
 
-def fill(key: str, data: Path, entries: int) -> None:
-    """Put TOFU facts into the index: the forget set first, then as many of the others as are wanted."""
-    tofu = Tofu(data)
-    facts = [*tofu.entries(), *tofu.retain()][:entries]
-    drafts = [{"kind": "fact", "text": a.text, "prompt": a.prompt} for a in facts]
-    for at in range(0, len(drafts), 250):
-        path = "/lethe/v1/entries/batch?wait=applied&timeout_s=60"
-        call("POST", path, key, {"entries": drafts[at : at + 250]})
-        print(f"{min(at + 250, len(drafts))}/{len(drafts)} entries", file=sys.stderr, flush=True)
+def _cell(spread: Spread | None, digits: int = 0) -> str:
+    return spread.shown(digits) if spread else "-"
 
 
-def measure(arguments: argparse.Namespace, entries: int) -> dict[str, Any]:
-    """Load runs, direct and through Lethe in turn."""
-    harness, key = arguments.harness, secrets.token_hex(16)
-    pin = [sys.executable, str(harness / "prio.py")]
-    with tempfile.TemporaryDirectory(prefix="lethe-bench-") as folder, contextlib.ExitStack() as stack:
-        upstream = [*pin, "0", sys.executable, str(harness / "upstream.py"), "--port", str(UPSTREAM_PORT)]
-        up = stack.enter_context(running(upstream, f"{UPSTREAM}/health"))
-        serve = [*pin, "1", sys.executable, "-m", "server", "serve", "--upstream", UPSTREAM, "--port", str(PORT)]
-        serve += [
-            "--metrics-port",
-            str(METRICS_PORT),
-            "--store",
-            f"sqlite:///{folder}/lethe.db",
-            "--log-level",
-            "warning",
-        ]
-        lethe = stack.enter_context(running(serve, f"{BASE}/readyz", {"LETHE_ADMIN_KEY": key}))
-        fill(key, arguments.data, entries)
-        out = Path(folder) / "result.json"
-        load = [*pin, "0", sys.executable, str(harness / "load.py"), "--name", f"lethe {entries}", "--base", BASE]
-        load += ["--pid", str(lethe.pid), "--upstream", UPSTREAM, "--upstream-pid", str(up.pid), "--out", str(out)]
-        load += ["--headers", json.dumps({"Authorization": f"Bearer {key}"}), "--runs", str(arguments.runs)]
-        load += ["--conc", arguments.conc, "--secs", str(arguments.secs), "--scenarios", "plain,sse0,sse10"]
-        subprocess.run(load, check=True)
-        result: dict[str, Any] = json.loads(out.read_text())
-        return result
-
-
-def spread(runs: list[dict[str, Any]], scenario: str, side: str, key: str, digits: int = 0) -> str:
-    """Median [min..max] over the runs."""
-    values = sorted(r[scenario][side][key] for r in runs if r[scenario].get(side, {}).get(key) is not None)
-    if not values:
-        return "-"
-    middle = values[len(values) // 2]
-    return f"{middle:,.{digits}f} [{values[0]:,.{digits}f}..{values[-1]:,.{digits}f}]"
-
-
-def rows_of(name: str, result: dict[str, Any]) -> list[list[str]]:
+def rows_of(figures: Figures, size: str) -> list[list[str]]:
     """One row per scenario."""
-    runs = result["runs"]
     rows = []
-    for scenario in runs[0]:
-        stream = scenario.startswith("sse")
-        key = "toks" if stream else "rps"
-        ratios = sorted(r[scenario]["peer"][key] / r[scenario]["direct"][key] for r in runs)
-        cpu = spread(runs, scenario, "peer", "cpu_per_1m_tok" if stream else "cpu_per_1k", 1)
-        first = [r[scenario]["peer"]["ttft50"] - r[scenario]["direct"]["ttft50"] for r in runs] if stream else []
-        errors = sum(sum(r[scenario]["peer"]["errors"].values()) for r in runs)
-        rows.append(
-            [
-                name,
-                scenario,
-                spread(runs, scenario, "direct", key),
-                spread(runs, scenario, "peer", key),
-                f"{ratios[len(ratios) // 2]:.2f}",
-                cpu,
-                f"{sorted(first)[len(first) // 2]:.1f}" if first else "-",
-                str(errors),
-                " ".join(sorted({r[scenario]["peer"]["text_ok"] for r in runs})),
-            ]
-        )
+    for scenario in SCENARIOS:
+        name = scenario.name
+        cost = per("tokens", 1e6) if scenario.stream else per("answers", 1e3)
+        sides = [run[name]["peer"] for run in figures.peers[size]["runs"]]
+        altered = sum(s["changed"] + s["suppressed"] + sum(s["faults"].values()) for s in sides)
+        cells = [
+            _cell(figures.of(size, name, own("per_s", "direct"))),
+            _cell(figures.of(size, name, own("per_s"))),
+            _cell(figures.of(size, name, ratio("per_s")), 3),
+            _cell(figures.of(size, name, cost), 1),
+            _cell(figures.of(size, name, added("first_p50")), 1) if scenario.stream else "-",
+            f"{altered:,}/{sum(s['answers'] for s in sides):,}",
+        ]
+        rows.append([size, name, *cells])
     return rows
 
 
@@ -140,48 +75,38 @@ def main() -> None:
     """Measure, print, and write the section of docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_option(parser)
-    harness = os.environ.get("BENCH_HARNESS") or "../shared/bench"
-    parser.add_argument("--harness", type=Path, default=Path(harness), help="folder of the load harness (%(default)s)")
-    parser.add_argument("--entries", default="0,1000", help="sizes of the index (%(default)s)")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--secs", type=float, default=4)
-    parser.add_argument("--conc", default="16,64", help="concurrent connections (%(default)s)")
+    parser.add_argument("--entries", default="0,10000", help="sizes of the forget list (%(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each size (%(default)s)")
+    parser.add_argument("--secs", type=float, default=2.0, help="seconds in which requests begin (%(default)s)")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where filled stores are kept (%(default)s)")
     arguments = parser.parse_args()
-    if not (arguments.harness / "load.py").is_file():
-        raise SystemExit(f"no load.py in {arguments.harness}: name the harness folder with --harness or BENCH_HARNESS")
-    arguments.harness = arguments.harness.resolve()
-    rows: list[list[str]] = []
-    for entries in map(int, arguments.entries.split(",")):
-        rows += rows_of(f"{entries:,}", measure(arguments, entries))
-    head = [
-        "entries",
-        "scenario",
-        "direct, /s",
-        "Lethe, /s",
-        "ratio",
-        "CPU s",
-        "added TTFT, ms",
-        "errors",
-        "text intact",
-    ]
+    arguments.data, arguments.upstream_port = arguments.data.resolve(), free_port(UPSTREAM_PORT)
+    found: dict[str, Any] = {"peers": {}, "secs": arguments.secs}
+    with tempfile.TemporaryDirectory(prefix="bench-throughput-") as folder:
+        texts = Path(folder) / "texts.json"
+        found["texts"] = write(arguments.data, texts)
+        with mock_upstream(arguments.upstream_port, texts, Path(folder) / "upstream.log") as pid:
+            for entries in map(int, arguments.entries.split(",")):
+                found["peers"][f"{entries:,}"] = {"runs": measure(arguments, entries, texts, pid), "title": ""}
+    figures = Figures(found)
+    rows = [row for size in figures.peers for row in rows_of(figures, size)]
+    head = ["entries", "scenario", "direct, /s", "Lethe, /s", "ratio", "CPU s", "added TTFT, ms", "altered answers"]
     measured = table(head, rows)
-    write_section(
-        "throughput", "Throughput beside a direct run", "make bench-throughput", BODY.format(measured=measured)
-    )
+    body = BODY.format(measured=measured, texts=figures.texts, runs=figures.runs)
+    write_section("throughput", "Throughput beside a direct run", "make bench-throughput", body)
     print(measured)
 
 
-BODY = """A mock upstream that costs next to nothing (answers of 154 pieces of four characters; `sse0` without pauses,
-`sse10` with 10 ms between pieces), a closed-loop load generator, N connections (`c=N`). Rates are requests per second
-for `plain` and tokens per second for streams, as median [min..max] over the runs; the ratio is to the direct run right
-before. CPU is Lethe's own: seconds per 1,000 requests (`plain`), per million tokens (streams). *Intact*: first answers
-that arrived complete and unchanged. With 0 entries Lethe passes through (fields are filtered, nothing is judged); with
-entries every answer is judged by all stages, and the embedder is the limit.
+BODY = """A mock model server that costs next to nothing ({texts:,} different benign texts of 600 characters; streams of
+150 pieces with 0 or 10 ms between them), a closed-loop load generator, N connections (`xN`). Rates are answers per
+second, as median [least..greatest] of {runs} runs; the ratio is to the direct run right before. CPU is Lethe's own:
+seconds per 1,000 whole answers, or per million tokens of four characters (streams). With 0 entries Lethe passes
+through (fields are filtered, nothing is judged); else the default policy applies (adaptive). An altered answer ended
+as filtered, failed, or differs in any byte.
 
 {measured}
 
-At 64 connections without pauses 1,536 windows wait at once, longer than a text may wait for its verdict
-(`--judge-timeout-s`, 10 s): some answers end with an error event there, as they should, and are not intact.
+Model server and load share one core, Lethe has the other.
 """
 
 

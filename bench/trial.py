@@ -65,7 +65,7 @@ def build_views(namespaces: dict[str, Sequence[Draft]], embedder: Any) -> dict[s
     revision = 0
     for name, drafts in namespaces.items():
         revision = index.add(name, drafts).revision
-    if late := index.wait_applied(revision, 60):
+    if late := index.wait_applied(revision, 600):
         raise SystemExit(f"the index was not applied: {late}")
     views = {name: index.snapshot.view(name) for name in namespaces}
     index.close()

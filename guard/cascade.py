@@ -14,10 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from guard.detector import Detector, Evidence, Reviewer, Suspect, Window
 from guard.errors import DetectorUnavailable
 from guard.verdict import PLAIN, Kind, Match
+
+UNFINISHED: Final = 0.28
+"""A sentence that is not finished is held from this far below a threshold: it has not said yet what will convict it.
+Chosen on a sample of TOFU forget10: beginnings of its sentences seldom lie below, those of benign ones mostly do."""
 
 
 class Outcome(StrEnum):
@@ -38,17 +43,20 @@ class Stage:
     """A detector and the authority it has.
 
     Evidence with a score of at least `convict_at[kind]` convicts; a window whose evidence all lies below
-    `clear_below[kind]` is cleared. A kind that a mapping does not name gives no such authority.
+    `clear_below[kind]` is cleared. A kind that a mapping does not name gives no such authority. A `quick` stage takes
+    so little time per window that a few windows may be judged where they are asked for.
     """
 
     detector: Detector
     convict_at: Mapping[Kind, float] = field(default_factory=dict)
     clear_below: Mapping[Kind, float] = field(default_factory=dict)
+    quick: bool = False
 
-    def convicts(self, evidence: Evidence) -> bool:
-        """True when this piece of evidence is enough."""
+    def convicts(self, evidence: Evidence, unfinished: bool = False) -> bool:
+        """True when this piece of evidence is enough; of an `unfinished` window less is."""
         threshold = self.convict_at.get(evidence.kind)
-        return threshold is not None and evidence.score >= threshold
+        less = UNFINISHED if unfinished else 0.0
+        return threshold is not None and evidence.score >= threshold - less
 
     def clears(self, evidence: Sequence[Evidence]) -> bool:
         """True when nothing that was found comes near."""
@@ -97,13 +105,14 @@ class Finding:
 
 
 class Case:
-    """One window on its way through the stages and reviews."""
+    """One window on its way through the stages and reviews; `stages` is how many stages it has been through."""
 
-    __slots__ = ("failed", "matches", "open", "peaks", "suspects", "window")
+    __slots__ = ("failed", "matches", "open", "peaks", "stages", "suspects", "window")
 
     def __init__(self, window: Window) -> None:
         self.window = window
         self.open = True
+        self.stages = 0
         self.matches: list[Match] = []
         self.suspects: dict[str, tuple[Evidence, Match]] = {}
         self.failed: list[str] = []
@@ -132,6 +141,11 @@ class Cascade:
     sure: Callable[[Match], bool] = _always
     reviews: tuple[Review, ...] = ()
 
+    @property
+    def quick(self) -> int:
+        """How many stages are quick before the first that is not."""
+        return next((n for n, stage in enumerate(self.stages) if not stage.quick), len(self.stages))
+
     def judge(self, windows: Sequence[Window], clock: Callable[[], float]) -> tuple[list[Finding], list[StageReport]]:
         """One finding per window, and a report per stage and review that ran. `clock` gives seconds."""
         cases, reports = self.stage(windows, clock)
@@ -141,15 +155,26 @@ class Cascade:
     def stage(self, windows: Sequence[Window], clock: Callable[[], float]) -> tuple[list[Case], list[StageReport]]:
         """The first half of `judge`: what the stages make of the windows."""
         cases = [Case(window) for window in windows]
+        return cases, self.advance(cases, clock)
+
+    def advance(self, cases: Sequence[Case], clock: Callable[[], float], until: int | None = None) -> list[StageReport]:
+        """Take the cases that are open through the stages that they have not seen, those from number `until` on left
+        out. Cases that are at different stages may come together."""
         reports: list[StageReport] = []
-        for stage in self.stages:
-            waiting = [case for case in cases if case.open]
+        for number, stage in enumerate(self.stages[:until]):
+            waiting = [case for case in cases if case.open and case.stages <= number]
             if not waiting:
-                break
+                continue
             started = clock()
             outcomes = self._run(stage, waiting)
             reports.append(StageReport(stage.detector.name, clock() - started, outcomes))
-        return cases, reports
+            for case in waiting:
+                case.stages = number + 1
+        return reports
+
+    def has_more(self, case: Case) -> bool:
+        """True when there are stages or reviews that could still change what happens to this window."""
+        return case.open and (case.stages < len(self.stages) or bool(case.suspects))
 
     def review(self, cases: Sequence[Case], clock: Callable[[], float]) -> list[StageReport]:
         """The second half: reviews decide what is suspect in these cases. They may be slow."""
@@ -180,7 +205,7 @@ class Cascade:
                 case.peaks[e.kind] = max(case.peaks.get(e.kind, e.score), e.score)
         found: list[Match] = []
         for e in evidence:
-            convicts = stage.convicts(e)
+            convicts = stage.convicts(e, case.window.unfinished)
             if not convicts and (not stage.convict_at or stage.lets_go(e)):
                 continue
             match = _match(stage.detector.name, e, stage.convict_at.get(e.kind, 1.0), case)
@@ -223,6 +248,8 @@ class Cascade:
 
 
 def _wanted(review: Review, case: Case) -> Suspect | None:
+    if case.window.unfinished:
+        return None  # what half a sentence claims is not known: it stays suspect
     evidence = tuple(e for e, _ in case.suspects.values() if review.wanted(e))
     return Suspect(case.window, evidence) if evidence else None
 

@@ -19,7 +19,8 @@ class Window:
     window is near the beginning of an answer: a short answer says something only together with its question.
     `view` names the reading that `text` is: `plain`, or the dress that was taken off. `places` then holds, per
     character of `text`, the span of the original that it was read from. A window that is `part` of a sentence may seem
-    to claim what the whole does not.
+    to claim what the whole does not. One that is `unfinished` ends where the text did when it was asked about: how
+    the sentence goes on is not known.
     """
 
     text: str
@@ -29,6 +30,7 @@ class Window:
     view: str = PLAIN
     places: Sequence[tuple[int, int]] | None = None
     part: bool = False
+    unfinished: bool = False
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where text[start:end] stands in the channel's original text; start < end."""

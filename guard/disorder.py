@@ -69,6 +69,12 @@ class Order:
         self.view, self.stride, self.backwards, self._longest = view, stride, backwards, longest
         self.reach = reach(stride)
         self.threads: list[list[int]] = []
+        self._one_before, self._two_before = -1 - stride, -1 - 2 * stride
+
+    def may_begin(self, history: History) -> bool:
+        """True when the words that would stand before the last one in a thread are in some passage too."""
+        terms = history.terms
+        return terms[self._one_before] is not None and terms[self._two_before] is not None
 
     def push(self, history: History, grams: Grams, shingler: Shingler) -> list[list[int]]:
         """Take the last word of `history`; answer the threads that grew."""
@@ -84,7 +90,7 @@ class Order:
                     grown.append(thread)
             self._drop(number)
         terms = history.terms
-        own, middle, first = terms[-1], terms[-1 - stride], terms[-1 - 2 * stride]
+        own, middle, first = terms[-1], terms[self._one_before], terms[self._two_before]
         if own and middle and first:
             run = (own, middle, first) if self.backwards else (first, middle, own)
             begun = [number - 2 * stride, number - stride, number]

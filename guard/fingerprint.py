@@ -99,6 +99,7 @@ class FingerprintWatcher:
     def __init__(self, table: ShingleTable, shingler: Shingler) -> None:
         self._table, self._shingler = table, shingler
         self._longest = max(table.lengths, default=0)
+        self._shortest_shingle = min(table.lengths, default=0)
         self._alive = 0
         self._orders: tuple[Order, ...] = ()
         if self._longest >= SHORTEST_DISORDERED:
@@ -109,17 +110,16 @@ class FingerprintWatcher:
         """Take the next word; answer the matches that it completes."""
         if not self._longest:
             return ()
-        terms = self._shingler.terms(word.norm)
+        terms, history = self._shingler.terms(word.norm), self._history
         known = self._table.continues(terms.alone)
-        self._history.add(word, terms if known else None)
+        history.add(word, terms if known else None)
         found: list[Match] = []
         self._alive = self._alive_after(terms) if known else 0
-        if self._alive >= self._table.lengths[0]:
-            last = self._history.count
-            found = self._matches(range(last - self._alive, last), PLAIN)
+        if self._alive >= self._shortest_shingle:
+            found = self._matches(range(history.count - self._alive, history.count), PLAIN)
         for order in self._orders:
-            if known or order.threads:
-                for thread in order.push(self._history, self._table, self._shingler):
+            if order.threads or (known and order.may_begin(history)):
+                for thread in order.push(history, self._table, self._shingler):
                     if len(thread) >= SHORTEST_DISORDERED:
                         found += self._matches(thread, order.view, order.backwards)
         return found
@@ -159,10 +159,12 @@ class FingerprintWatcher:
         """Where the earliest run begins that the next words may complete."""
         longest = self._longest - 1
         held = min(self._alive, longest)
-        starts = [self._history.words[-held].start] if held > 0 else []
+        earliest = self._history.words[-held].start if held > 0 else None
         for order in self._orders:
-            starts += [self._history.span(thread[-longest:])[0] for thread in order.threads]
-        return min(starts, default=None)
+            for thread in order.threads:
+                start = self._history.span(thread[-longest:])[0]
+                earliest = start if earliest is None else min(earliest, start)
+        return earliest
 
 
 class FingerprintDetector:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guard.policy import Streaming
+from guard.policy import DEFAULT_ADAPTIVE, Adaptive, Streaming
 from guard.segments import DEFAULT_RULE, WindowRule
 
 
@@ -12,7 +12,8 @@ from guard.segments import DEFAULT_RULE, WindowRule
 class StreamPlan:
     """How one channel is judged.
 
-    `context` is the turn that the text answers. `hold_whole` releases nothing before `end()`.
+    `context` is the turn that the text answers. `hold_whole` releases nothing before `end()`. `adaptive` counts in that
+    mode only.
     """
 
     streaming: Streaming = Streaming.ADAPTIVE
@@ -20,3 +21,4 @@ class StreamPlan:
     redaction: str = "[redacted]"
     context: str = ""
     hold_whole: bool = False
+    adaptive: Adaptive = DEFAULT_ADAPTIVE

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import reduce
 from types import MappingProxyType
+from typing import Final
 
 from guard.verdict import Action, Kind, Match, Side, Verdict
 
@@ -69,6 +71,40 @@ class Disclosure(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Adaptive:
+    """How `Streaming.ADAPTIVE` weighs delay against what may leak before a sentence is condemned.
+
+    `hold_above` is the score (0 to 1) from which an unfinished sentence is held until it was looked at closely, which
+    happens every `look_words` words of it. `hold_back` characters at the end of what arrived never leave before more
+    comes. An answer is judged as `strict` from its first word when its prompt scores at least the share `strict_near`
+    of a threshold.
+    """
+
+    hold_above: float = 0.6
+    hold_back: int = 12
+    look_words: int = 8
+    strict_near: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.hold_above <= 1.0 or not 0.0 < self.strict_near <= 1.0:
+            raise ValueError("hold_above and strict_near must be above 0 and at most 1")
+        if not 0 <= self.hold_back <= 1_000 or not 1 <= self.look_words <= 32:
+            raise ValueError("hold_back must be from 0 to 1000 characters, look_words from 1 to 32")
+
+    def stricter(self, other: Adaptive) -> Adaptive:
+        """What lets the least out of both."""
+        return Adaptive(
+            min(self.hold_above, other.hold_above),
+            max(self.hold_back, other.hold_back),
+            max(self.look_words, other.look_words),
+            min(self.strict_near, other.strict_near),
+        )
+
+
+DEFAULT_ADAPTIVE: Final = Adaptive()
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What to do on a match. Lives in the store under a name and changes without a restart.
 
@@ -78,6 +114,7 @@ class Policy:
     name: str = DEFAULT_POLICY
     mode: Mode = Mode.ENFORCE
     streaming: Streaming = Streaming.ADAPTIVE
+    adaptive: Adaptive = DEFAULT_ADAPTIVE
     answer_actions: Mapping[Kind, Action] = field(default_factory=lambda: _BLOCK_ALL)
     prompt_actions: Mapping[Kind, Action] = field(default_factory=lambda: _FLAG_ALL)
     refusal: str = "I can't help with that."
@@ -205,6 +242,12 @@ class Rules:
             if policy.streaming is Streaming.STRICT or redacts:
                 return Streaming.STRICT
         return Streaming.ADAPTIVE if self.by_entry else self.default.streaming
+
+    @property
+    def adaptive(self) -> Adaptive:
+        """What lets the least out of all that active entries ask for."""
+        found = {rule.policy.adaptive for rule in self.by_entry.values()} or {self.default.adaptive}
+        return reduce(Adaptive.stricter, found)
 
     @property
     def redaction(self) -> str:

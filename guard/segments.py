@@ -79,12 +79,11 @@ class Segmenter:
         self.words += words
         if not words or token.text.isascii():
             self._bulk += token.end - token.start
-        for char in token.text:
-            if char in _TERMINAL:
-                self._terminal = True
+        for char in reversed(token.text):
+            if char not in _CLOSERS:
+                self._terminal = char in _TERMINAL
                 self._wide = char in _FULL_WIDTH
-            elif char not in _CLOSERS:
-                self._terminal = self._wide = False
+                break
         if self._cuts(following):
             self.words = self._bulk = 0
             self._terminal = self._wide = False

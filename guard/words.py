@@ -143,6 +143,9 @@ def words_of_token(token: Token) -> list[Word]:
     """The words of one token, with positions in the whole text."""
     text, offset = token.text, token.start
     if text.isascii():
+        begin = 0 if text[:1].isalnum() else 1
+        if text[begin:].isalnum():  # one word behind at most one boundary: nearly every token
+            return [Word(text[begin:].lower(), offset + begin, token.end)]
         return [Word(m[0].lower(), m.start() + offset, m.end() + offset) for m in _ASCII_WORD.finditer(text)]
     return _words_of_any(text, offset)
 
@@ -188,13 +191,17 @@ class TokenSplitter:
         if self._ended:
             raise MachineMisused("the splitter was fed after its end")
         tokens: list[Token] = []
-        scanned = len(self._open)
         buffer = self._open + text
+        found = _BOUNDARY.search(buffer, len(self._open))
+        if found is None and len(buffer) <= LONGEST_TOKEN:
+            self._open = buffer
+            return tokens
         begin = 0
-        for found in _BOUNDARY.finditer(buffer, scanned):
+        while found is not None:
             cut = found.start()
             if cut > begin:
                 begin = self._emit(buffer, begin, cut, tokens)
+            found = _BOUNDARY.search(buffer, cut + 1)
         begin = self._cut_long(buffer, begin, len(buffer), tokens)
         self._open = buffer[begin:]
         self._start += begin
@@ -212,7 +219,8 @@ class TokenSplitter:
         return tokens
 
     def _emit(self, buffer: str, begin: int, cut: int, tokens: list[Token]) -> int:
-        begin = self._cut_long(buffer, begin, cut, tokens)
+        if cut - begin > LONGEST_TOKEN:
+            begin = self._cut_long(buffer, begin, cut, tokens)
         if begin < cut:
             tokens.append(Token(buffer[begin:cut], self._start + begin, self._start + cut))
         return cut

@@ -7,20 +7,22 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from guard.policy import Policy, Rule
+from guard.policy import Policy
 from guard.verdict import Kind
+from index.base import Base, opened
 from index.concepts import concept_of
 from index.embedder import Vectors
 from index.forms import Form
 from index.holding import Holding, empty_holding
 from index.imprint import Imprint, static_key
+from index.openings import Opened, OpeningTable
 from index.policies import policy_from_json
 from index.recorder import imprint_of
 from index.records import Changes, EntryRecord
 from index.sealing import Sealer
 from index.shingles import Print
 from index.snapshot import Snapshot, view_of
-from index.static_stage import StaticTable
+from index.static_table import StaticTable
 from index.tools import Tools
 from index.vectors import Row, VectorTable
 
@@ -36,16 +38,32 @@ class _Delta:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A snapshot with what it was made of, and when the next active entry expires (epoch seconds)."""
+    """A snapshot with what it was made of, when the next active entry expires (epoch seconds), and the revision of the
+    base that it lies on, 0 for none."""
 
     snapshot: Snapshot
     holdings: Mapping[str, Holding]
     next_expiry: float | None = None
+    base: int = 0
 
     @classmethod
     def blank(cls, tools: Tools) -> State:
         """Before anything was read: revision 0, nothing held."""
         return cls(Snapshot(0, {}, tools), {})
+
+    @property
+    def large(self) -> bool:
+        """True when a part of it belongs into a base."""
+        return any(holding.large for holding in self.holdings.values())
+
+    @property
+    def needs_folding(self) -> bool:
+        """True when a new base is worth its time."""
+        return any(holding.needs_folding for holding in self.holdings.values())
+
+    def folded(self) -> dict[str, Holding]:
+        """All that is held, in few large arrays. Takes minutes for a million vectors."""
+        return {name: holding.folded() for name, holding in self.holdings.items()}
 
 
 class Advancer:
@@ -80,8 +98,15 @@ class Advancer:
 
     def compact(self, state: State) -> State:
         """The same state with its tables folded where that is due; the same object when it is not."""
-        due = {name: holding.compacted() for name, holding in state.holdings.items() if holding.needs_compacting}
+        found = state.holdings.items()
+        due = {name: held.compacted() for name, held in found if held.needs_compacting and not held.large}
         return self._published(state, due, state.snapshot.revision) if due else state
+
+    def based(self, base: Base) -> State:
+        """The state at the base's revision, lying on it. Raises `BaseRefused`."""
+        held: dict[str, Holding] = opened(base)
+        blank = replace(State.blank(self._tools), base=base.revision)
+        return self._published(blank, held, base.revision)
 
     def _with(self, state: State, deltas: Mapping[str, _Delta], revision: int) -> State:
         changed = {
@@ -95,37 +120,32 @@ class Advancer:
         views |= {name: view_of(name, revision, holding, self._tools) for name, holding in changed.items()}
         holdings = {**state.holdings, **changed}
         expiry = min((at for holding in holdings.values() for at in holding.expiring.values()), default=None)
-        return State(Snapshot(revision, views, self._tools), holdings, expiry)
+        return State(Snapshot(revision, views, self._tools), holdings, expiry, state.base)
 
     def _held(self, before: Holding, delta: _Delta) -> Holding:
         policies = {**before.policies, **delta.policies}
         held = replace(before, policies=policies)
-        rules, expiring, mentions = dict(before.by_entry), dict(before.expiring), dict(before.mentions)
-        claims, concepts = dict(before.claims), dict(before.concepts)
-        if delta.policies:
-            rules = {i: replace(r, policy=policies.get(r.policy.name, r.policy)) for i, r in rules.items()}
-        for known in (rules, expiring, mentions, claims, concepts):
+        expiring, concepts = dict(before.expiring), dict(before.concepts)
+        for known in (expiring, concepts):
             for entry_id in delta.removed:
                 known.pop(entry_id, None)
-        for record in delta.added:
-            policy = policies.get(record.policy) or replace(held.default, name=record.policy)
-            rules[record.id] = Rule(record.id, record.kind, policy, record.label)
-            if record.expires_at is not None:
-                expiring[record.id] = record.expires_at
+        expiring |= {record.id: record.expires_at for record in delta.added if record.expires_at is not None}
+        asked = {record.id: (record.kind, record.policy, record.label) for record in delta.added}
         imprints = [(record, imprint_of(record, self._sealer)) for record in delta.added]
-        mentions |= {record.id: imprint.mentions for record, imprint in imprints if record.kind is Kind.FACT}
-        claims |= {record.id: imprint.claims for record, imprint in imprints if imprint.claims is not None}
+        mentions = {record.id: imprint.mentions for record, imprint in imprints if record.kind is not Kind.CONCEPT}
+        claims = {record.id: imprint.claims for record, imprint in imprints if imprint.claims is not None}
         concepts |= {record.id: concept for record, imprint in imprints if (concept := concept_of(imprint))}
         touched = bool(delta.removed or delta.added)
         return replace(
             held,
-            by_entry=rules,
+            by_entry=before.by_entry.changed(delta.removed, asked, policies),
             expiring=expiring,
-            mentions=mentions,
-            claims=claims,
+            mentions=before.mentions.changed(delta.removed, mentions),
+            claims=before.claims.changed(delta.removed, claims),
             concepts=concepts,
             tables=_tables(before.tables, delta.removed, imprints) if touched else before.tables,
             static=_static(before.static, delta.removed, imprints, self._key) if touched else before.static,
+            openings=_openings(before.openings, delta.removed, imprints, self._key) if touched else before.openings,
             shingles=before.shingles.changed(delta.removed, list(_prints(imprints))) if touched else before.shingles,
         )
 
@@ -169,6 +189,13 @@ def _static(
         matrix = np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
         tables[form] = table.changed(removed, rows, matrix)
     return tables
+
+
+def _openings(
+    before: OpeningTable, removed: Collection[str], imprints: Sequence[tuple[EntryRecord, Imprint]], key: bytes
+) -> OpeningTable:
+    mine = [(record, imprint) for record, imprint in imprints if key and imprint.static_hash == key]
+    return before.changed(removed, [Opened(record.id, i.openings, i.mentions.names) for record, i in mine])
 
 
 def _prints(imprints: Sequence[tuple[EntryRecord, Imprint]]) -> Iterator[Print]:

@@ -17,14 +17,17 @@ from guard.verdict import Kind
 from guard.words import words_of
 from index.embedder import Embedder
 from index.forms import SHORTEST_STATEMENT, Form, exchange
-from index.matching import Scale
-from index.vectors import Hit, VectorTable
+from index.matching import BRIEF_WORDS, Scale
+from index.vectors import FIRST, Hit, VectorTable
 from index.weighing import Asked, Weigher
 
 DETECTOR: Final = "embedding"
 
 NEAR_MISS: Final = 0.1
 """Entries are looked at closely from this far below the lowest threshold."""
+
+DOUBTED: Final = 0.05
+"""Scores from this far below the lowest threshold matter: a judge, where there is one, is asked about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,54 +51,79 @@ class EmbeddingDetector:
     def find(self, windows: Sequence[Window]) -> Sequence[Sequence[Evidence]]:
         """The evidence per window, strongest first: at most one piece per entry, passes included."""
         try:
-            questions = self._asked(windows)
-            self._search(questions)
+            questions = [Asked(window, len(words_of(window.text)), self._shingler) for window in windows]
+            self._ask([(q, form, text) for q in questions for form, text in self._alone(q)])
+            far = [q for q in questions if not self._matters(q)]
+            self._ask([(q, Form.EXCHANGE, text) for q in questions if q not in far for text in self._together(q)])
             return [self._evidence(question) for question in questions]
         except (RuntimeError, MemoryError) as cause:
             raise DetectorUnavailable(self.name, type(cause).__name__) from cause
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
-    def _asked(self, windows: Sequence[Window]) -> list[Asked]:
-        """Every window with its vectors, computed together."""
-        questions = [Asked(window, len(words_of(window.text)), self._shingler) for window in windows]
-        asked = [(q, form, text) for q in questions for form, text in self._texts(q)]
+    def _alone(self, question: Asked) -> list[tuple[Form, str]]:
+        """What is asked about one window by itself, and at once with its turn where its turn matters in any case; a
+        text that is too long for one vector asks in pieces."""
+        window, tables = question.window, self._known.tables
+        texts: list[tuple[Form, str]] = []
+        if question.words >= SHORTEST_STATEMENT or not window.context:
+            for form in (Form.STATEMENT, Form.TURN):
+                if len(tables.get(form, ())):
+                    texts += [(form, piece) for piece in self._embedder.pieces(window.text.strip())]
+        if self._surely(question):
+            texts += [(Form.EXCHANGE, text) for text in self._together(question, True)]
+        return texts
+
+    def _surely(self, question: Asked) -> bool:
+        """True when the turn matters whatever the window says: a few words, or half a sentence, say little alone."""
+        return self._pairs or question.words < BRIEF_WORDS or question.window.unfinished
+
+    def _together(self, question: Asked, surely: bool = False) -> Sequence[str]:
+        """What is asked about a window with its turn; `surely` says whether this is the first or the second time."""
+        window, tables = question.window, self._known.tables
+        if not window.context or self._surely(question) is not surely:
+            return ()
+        if Form.EXCHANGE not in tables or not (len(tables[Form.EXCHANGE]) or self._pairs):
+            return ()
+        return self._embedder.pieces(exchange(window.context, window.text))
+
+    def _matters(self, question: Asked) -> bool:
+        """False when no entry can come near whatever the exchange says: a score is at most the mean of both cosines, a
+        passage's that of the statement."""
+        if not question.hits:
+            return True
+        needed = 2.0 * (self._scale.floor - DOUBTED) - 1.0
+        for hits in question.hits.values():
+            above = [hit for hit in hits if hit.cosine >= needed]
+            # Rows that were not found are no nearer than the last of the first ones that were.
+            if len(above) >= FIRST or any(hit.row.kind is not Kind.PASSAGE for hit in above):
+                return True
+        return False
+
+    def _ask(self, asked: Sequence[tuple[Asked, Form, str]]) -> None:
+        """Give the questions their vectors, computed together, and what these come near."""
         texts = list(dict.fromkeys(text for _, _, text in asked))
+        if not texts:
+            return
         places_of = {text: i for i, text in enumerate(texts)}
         vectors = self._embedder.encode(texts)
         places: dict[tuple[int, Form], list[int]] = {}
+        askers: dict[Form, dict[int, Asked]] = {}
         for question, form, text in asked:
             places.setdefault((id(question), form), []).append(places_of[text])
-        for question in questions:
-            for form in Form:
-                if mine := places.get((id(question), form)):
-                    question.vectors[form] = vectors[mine]
-        return questions
+            askers.setdefault(form, {})[id(question)] = question
+        for form, asking in askers.items():
+            for key, question in asking.items():
+                question.vectors[form] = vectors[places[key, form]]
+            self._search(form, list(asking.values()))
 
-    def _texts(self, question: Asked) -> list[tuple[Form, str]]:
-        """What is asked about one window; a text that is too long for one vector asks in pieces."""
-        window, tables = question.window, self._known.tables
-        texts: list[tuple[Form, str]] = []
-        brief = question.words < SHORTEST_STATEMENT and bool(window.context)
-        for form in (Form.STATEMENT, Form.TURN):
-            if len(tables.get(form, ())) and not brief:
-                texts += [(form, piece) for piece in self._embedder.pieces(window.text.strip())]
-        if window.context and Form.EXCHANGE in tables and (len(tables[Form.EXCHANGE]) or self._pairs):
-            pair = exchange(window.context, window.text)
-            texts += [(Form.EXCHANGE, piece) for piece in self._embedder.pieces(pair)]
-        return texts
-
-    def _search(self, questions: Sequence[Asked]) -> None:
+    def _search(self, form: Form, asking: Sequence[Asked]) -> None:
         """Each table is searched once: a pass over it costs little more for many vectors than for one."""
-        for form, table in self._known.tables.items():
-            asking = [question for question in questions if form in question.vectors]
-            if not asking:
-                continue
-            vectors = np.concatenate([question.vectors[form] for question in asking])
-            lines = iter(table.search(vectors, self._scale.floor - NEAR_MISS))
-            for question in asking:
-                own = islice(lines, len(question.vectors[form]))
-                question.hits[form] = [hit for line in own for hit in line]
+        vectors = np.concatenate([question.vectors[form] for question in asking])
+        lines = iter(self._known.tables[form].search(vectors, self._scale.floor - NEAR_MISS))
+        for question in asking:
+            own = islice(lines, len(question.vectors[form]))
+            question.hits[form] = [hit for line in own for hit in line]
 
     # -- weighing ---------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,9 @@ ONCE_KEPT_S: Final = 24 * 3600.0
 
 LONGEST_PAGE: Final = 1000
 
+_SNAPSHOT_KEY: Final = "snapshot key"
+_DESTROYED: Final = "content destroyed"
+
 
 class EntryRows:
     """The part of the store that has revisions."""
@@ -56,6 +59,9 @@ class EntryRows:
 
         def write(session: Session, revision: int) -> tuple[str, ...]:
             values = {**_values(record), "revision": revision, "expected": expected}
+            before = session.rows(sql.ENTRY_KEY, {"id": record.id, "namespace": record.namespace})
+            if before and data(before[0], "wrapped_key") != record.wrapped_key:
+                _destroy_snapshot(session, revision)
             if not session.run(sql.REPLACE_ENTRY, values):
                 if session.rows(sql.ENTRY_REVISION, {"id": record.id, "namespace": record.namespace}):
                     raise Conflict(f"entry {record.id} was changed by another request: read it again")
@@ -71,6 +77,7 @@ class EntryRows:
             if not session.run(sql.REMOVE_ENTRY, {"id": entry_id, "namespace": namespace}):
                 raise EntryUnknown(entry_id)
             session.run(sql.NOTE_REMOVAL, {"id": entry_id, "namespace": namespace, "revision": revision})
+            _destroy_snapshot(session, revision)
             return (entry_id,)
 
         return self._write(write, once, scrub=True)
@@ -112,6 +119,24 @@ class EntryRows:
         if self._scrub_due:
             self._scrub_due = not self._db.scrub()
         return not self._scrub_due
+
+    # -- the stored snapshot ----------------------------------------------------------------------------------------
+
+    def snapshot_key(self) -> bytes | None:
+        """See `Store.snapshot_key`."""
+        with self._db.reading() as session:
+            rows = session.rows(sql.META, {"name": _SNAPSHOT_KEY})
+        return data(rows[0], "value") if rows else None
+
+    def keep_snapshot_key(self, key: bytes, revision: int) -> bool:
+        """See `Store.keep_snapshot_key`."""
+        with self._db.writing() as session:
+            rows = session.rows(sql.META, {"name": _DESTROYED})
+            if rows and int(data(rows[0], "value")) > revision:
+                return False
+            session.run(sql.SET_META, {"name": _SNAPSHOT_KEY, "value": key})
+        self._scrub_due = True  # the key before must not stay in the journal either
+        return True
 
     # -- reads ------------------------------------------------------------------------------------------------------
 
@@ -222,6 +247,12 @@ def _replayed(session: Session, once: Once) -> Written | None:
     if text(row, "body_hash") != once.body_hash:
         raise IdempotencyMismatch
     return Written(whole(row, "revision"), tuple(json.loads(text(row, "ids"))), text(row, "answer"), replayed=True)
+
+
+def _destroy_snapshot(session: Session, revision: int) -> None:
+    """What destroys content makes the stored snapshot, which holds it too, unreadable in the same transaction."""
+    session.run(sql.FORGET_META, {"name": _SNAPSHOT_KEY})
+    session.run(sql.SET_META, {"name": _DESTROYED, "value": str(revision).encode()})
 
 
 def _values(record: EntryRecord) -> dict[str, Value]:

@@ -95,3 +95,10 @@ class CalibrationMissing(StartRefused):
 
 class EmbedderRefused(StartRefused):
     """The embedder cannot be used: not found, not the expected weights, or not the one that entries were made with."""
+
+
+class BaseRefused(IndexFault):
+    """A base or stored snapshot cannot be used: it was written by another version, for another store, or is damaged.
+
+    Nobody's fault and nothing is lost: the index is made from the store instead.
+    """

@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import Final
 
 from guard.claims import Claims, claims_of, compare
+from guard.detector import Window
+from guard.fingerprint import Shingler
 from guard.names import Mentions, agreement
 from guard.policy import Rule
 from index.claims import hashed_claims
@@ -24,6 +26,29 @@ BORNE_OUT: Final = 0.5
 """Share of what a brief answer says that the entry must hold, for the exchange to speak for it."""
 
 _NO_CLAIMS: Final[Mapping[str, Claims[int]]] = MappingProxyType({})
+
+
+class BriefAnswers:
+    """Says whether a brief answer ("In 1958.") says what a fact says. `claims` holds what each fact claims, hashed."""
+
+    def __init__(self, claims: Mapping[str, Claims[int]], shingler: Shingler) -> None:
+        self._claims, self._shingler = claims, shingler
+
+    def read(self, window: Window) -> Claims[int]:
+        """What an answer claims."""
+        return hashed_claims(claims_of([window.text], window.context), self._shingler)
+
+    def penalty(self, entry_id: str, said: Claims[int]) -> float | None:
+        """What is taken from the cosine of the exchange that speaks for the fact; None when it does not."""
+        known = self._claims.get(entry_id)
+        if known is None:
+            return None
+        found = compare(known, said)
+        if found.bare:
+            return LONE_STATEMENT + BARE_PENALTY if found.stands_agree else None
+        if found.stands_differ or found.numbers_differ or (found.borne or 0.0) < BORNE_OUT:
+            return None
+        return LONE_STATEMENT
 
 
 class FactWeigher(ByRows):
@@ -55,12 +80,6 @@ class FactWeigher(ByRows):
 
     def _brief(self, asked: Asked, entry_id: str, together: float) -> float:
         """What the exchange is worth when the brief answer in it says what the entry says; below 0 when it does not."""
-        known = self._claims.get(entry_id)
-        if known is None:
-            return -1.0
-        said = compare(known, hashed_claims(claims_of([asked.window.text], asked.window.context), asked.shingler))
-        if said.bare:
-            return together - LONE_STATEMENT - BARE_PENALTY if said.stands_agree else -1.0
-        if said.stands_differ or said.numbers_differ or (said.borne or 0.0) < BORNE_OUT:
-            return -1.0
-        return together - LONE_STATEMENT
+        brief = BriefAnswers(self._claims, asked.shingler)
+        penalty = brief.penalty(entry_id, brief.read(asked.window))
+        return -1.0 if penalty is None else together - penalty

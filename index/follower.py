@@ -2,6 +2,7 @@
 
 ```
     loop:  woken by a local write, by the next expiry, or after POLL_S
+           a newer base? -> a state that lies on it
            changes_since(revision) -> next state -> one assignment -> tell the store and the observers
 ```
 """
@@ -15,7 +16,8 @@ from collections.abc import Callable
 from typing import Final
 
 from index.advance import Advancer, State
-from index.errors import IndexFault, StoreUnavailable
+from index.errors import BaseRefused, IndexFault, StoreUnavailable
+from index.folding import Folding
 from index.snapshot import Snapshot
 from index.store import Store
 
@@ -34,7 +36,17 @@ _log = logging.getLogger(__name__)
 class Follower:
     """One background thread; `state` is read by everyone and assigned by that thread only."""
 
-    def __init__(self, store: Store, advancer: Advancer, state: State, name: str, clock: Callable[[], float]) -> None:
+    def __init__(  # each is a part of its own
+        self,
+        store: Store,
+        advancer: Advancer,
+        state: State,
+        name: str,
+        clock: Callable[[], float],
+        *,
+        folding: Folding,
+    ) -> None:
+        self._folding = folding
         self._store, self._advancer, self._name, self._clock = store, advancer, name, clock
         self.state = state
         self._observers: list[Applied] = []
@@ -48,6 +60,7 @@ class Follower:
 
     def start(self) -> None:
         """Load everything, then follow. Raises what loading raises; the thread is not started then."""
+        self._folding.begin()
         self._step()
         self._thread = threading.Thread(target=self._run, name="lethe-follower", daemon=True)
         self._thread.start()
@@ -60,6 +73,9 @@ class Follower:
             self._thread.join()
             self._thread = None
             try:
+                if self.state.large:
+                    self._step()  # the last writes: a snapshot without them might hold what was removed
+                self._folding.close(self.state)
                 self._store.gone(self._name)
             except StoreUnavailable:
                 _log.warning("the store could not be told that replica %s has gone", self._name)
@@ -116,6 +132,7 @@ class Follower:
         return POLL_S if expiry is None else min(POLL_S, max(0.0, expiry - self._clock()))
 
     def _step(self) -> None:
+        self._move()
         revision = self.state.snapshot.revision
         changes = self._store.changes_since(revision)
         now = self._clock()
@@ -133,6 +150,28 @@ class Follower:
         compacted = self._advancer.compact(self.state)
         if compacted is not self.state:
             self.state = compacted
+        self._folding.due(self.state)
+
+    def _move(self) -> None:
+        """Onto a newer base, if there is one: what is served stays the same, or becomes newer."""
+        base = self._folding.newer(self.state)
+        if base is None:
+            return
+        before, now = self.state.snapshot.revision, self._clock()
+        try:
+            based = self._advancer.based(base)
+            changes = self._store.changes_since(base.revision)
+            if changes.revision < max(base.revision, before):
+                raise BaseRefused("it is newer than the store")
+        except BaseRefused as reason:
+            _log.warning("a base of revision %d is not used: %s", base.revision, reason)
+            self._folding.refuse(base)
+            return
+        state = self._advancer.expire(self._advancer.advance(based, changes, now), now)
+        if state.snapshot.revision == before:
+            self.state = state
+        else:
+            self._publish(state, changes.written_at)
 
     def _publish(self, state: State, since: float) -> None:
         with self._moved:

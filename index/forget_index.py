@@ -14,9 +14,12 @@ from guard.policy import DEFAULT_POLICY, Policy
 from guard.segments import DEFAULT_RULE
 from guard.verdict import Kind
 from index.advance import Advancer, State
+from index.base import Bases, OwnBases
+from index.base_file import BaseFile, base_basis
 from index.calibration import check_fits
 from index.entry import Change, Content, Draft, Entry, Page, Unset
 from index.errors import Conflict, EmbedderRefused, EntryRefused, EntryUnknown, PolicyUnknown, WrongKey
+from index.folding import Folding
 from index.follower import Applied, Follower
 from index.head import HeadTrainer
 from index.imprint import Imprinter
@@ -43,7 +46,8 @@ class ForgetIndex:
     """All methods are synchronous and thread-safe. Writes embed first, then take one transaction.
 
     Raises `WrongKey` when `sealer` holds another key than the store was written with, `CalibrationMissing` when the
-    thresholds belong to another embedder. Everything that touches the store may raise `StoreUnavailable`.
+    thresholds belong to another embedder. Everything that touches the store may raise `StoreUnavailable`. `bases` is
+    given where several processes serve together.
     """
 
     def __init__(  # each is a part of its own
@@ -53,6 +57,8 @@ class ForgetIndex:
         sealer: Sealer,
         replica_name: str,
         clock: Callable[[], float] = time.time,
+        *,
+        bases: Bases | None = None,
     ) -> None:
         embedder, calibration, background = instruments.embedder, instruments.calibration, instruments.background
         check_fits(calibration, embedder)
@@ -66,7 +72,9 @@ class ForgetIndex:
         self._recorder = Recorder(imprinter, sealer)
         screener = None if background is None else Screener(background, shingler, calibration.values)
         self._linter = Linter(imprinter, screener)
-        self._follower = Follower(store, Advancer(tools, sealer), State.blank(tools), replica_name, clock)
+        file = BaseFile(store, sealer, base_basis(self._recorder.basis, instruments.static))
+        folding, advancer = Folding(bases or OwnBases(), file), Advancer(tools, sealer)
+        self._follower = Follower(store, advancer, State.blank(tools), replica_name, clock, folding=folding)
 
     def start(self) -> None:
         """Load the snapshot, then follow the store. Returns when it is ready to serve.
@@ -79,6 +87,10 @@ class ForgetIndex:
     def close(self) -> None:
         """Stop following. The store stays open."""
         self._follower.close()
+
+    def wake(self) -> None:
+        """Another process wrote to the store: look now."""
+        self._follower.wake()
 
     # -- what traffic reads -----------------------------------------------------------------------------------------
 

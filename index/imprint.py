@@ -22,11 +22,14 @@ from index.embedder import Embedder, Vectors
 from index.entry import Content
 from index.forms import Form, entry_windows, exchange
 from index.mentioned import hashed
+from index.openings import Codes, codes_of, no_openings, openings_of
+from index.openings import from_bytes as openings_from_bytes
+from index.openings import to_bytes as openings_to_bytes
 
 _VERSION: Final = 2
-READING: Final = 1
-"""Raised whenever words, letters, mentions or heads are made in another way than before: what was made by older code
-is then made again at start."""
+READING: Final = 2
+"""Raised whenever words, letters, mentions, openings or heads are made in another way than before: what was made by
+older code is then made again at start."""
 
 HASH_BYTES: Final = 8
 _VECTORS: Final = struct.Struct(
@@ -85,10 +88,10 @@ class Imprint:
     """`vectors` has one row per mark; `fingerprints` one per text of a passage, `letters` one per text of a passage
     that is long enough; none for other kinds.
 
-    `mentions` are the names and words of a fact with its prompt, hashed; other kinds are not compared by them.
+    `mentions` are the names and words of a fact (with its prompt) or a passage, hashed; concepts have none.
     `static` holds the vectors of the static model `static_hash`, one row per mark, or nothing, as (0, 0), when there is
     no such model. `head` is what a concept is weighed by, opaque here; empty for other kinds. `claims` is what a fact
-    claims, hashed.
+    claims, hashed. `openings` are those of its statements (`index.openings`), by the static model too.
     """
 
     marks: tuple[Mark, ...]
@@ -100,13 +103,15 @@ class Imprint:
     static_hash: bytes = bytes(HASH_BYTES)
     head: bytes = b""
     claims: Claims[int] | None = None
+    openings: Codes = field(default_factory=no_openings)
 
     def vector_bytes(self) -> bytes:
-        """Marks, both kinds of vectors, and the head as bytes."""
+        """Marks, both kinds of vectors, the head and the openings as bytes."""
         flags = bytes(_FORMS.index(m.form) | _COUNTER * m.counter for m in self.marks)
         count, dimensions = self.vectors.shape
         top = _VECTORS.pack(_VERSION, count, dimensions, self.static.shape[1], len(self.head), self.static_hash)
-        return b"".join((top, flags, _floats(self.vectors), _floats(self.static), self.head))
+        parts = (top, flags, _floats(self.vectors), _floats(self.static), self.head, openings_to_bytes(self.openings))
+        return b"".join(parts)
 
     def fingerprint_bytes(self) -> bytes:
         """Fingerprints, letter runs and mentions as bytes."""
@@ -146,6 +151,7 @@ class Imprint:
             static_hash=static_hash,
             head=vectors[at : at + head_bytes],
             claims=claims_from_bytes(rest) if rest else None,
+            openings=openings_from_bytes(vectors[at + head_bytes :]),
         )
 
 
@@ -218,30 +224,44 @@ class Imprinter:
             marks.append(tuple(mark for mark, _ in pairs))
         vectors = self.embedder.encode(texts)
         static = self.static.encode(texts) if self.static else None
+        opened = self._openings(contents)
         imprints, at = [], 0
-        for (kind, content), own in zip(contents, marks, strict=True):
+        for (kind, content), own, openings in zip(contents, marks, opened, strict=True):
             rows = slice(at, at + len(own))
             quick = _none() if static is None else static[rows]
-            imprints.append(self._imprint(kind, content, own, (vectors[rows], quick)))
+            imprints.append(self._imprint(kind, content, own, (vectors[rows], quick, openings)))
             at += len(own)
         return imprints
 
     def _imprint(
-        self, kind: Kind, content: Content, marks: tuple[Mark, ...], matrices: tuple[Vectors, Vectors]
+        self, kind: Kind, content: Content, marks: tuple[Mark, ...], matrices: tuple[Vectors, Vectors, Codes]
     ) -> Imprint:
-        vectors, static = matrices
+        vectors, static, openings = matrices
         passage = kind is Kind.PASSAGE
         return Imprint(
             marks=marks,
             vectors=vectors,
             fingerprints=self._prints(content) if passage else (),
-            mentions=self._mentions(content) if kind is Kind.FACT else NOTHING_MENTIONED,
+            mentions=self._mentions(content) if kind is not Kind.CONCEPT else NOTHING_MENTIONED,
             letters=self._letters(content) if passage else (),
             static=static,
             static_hash=static_key(self.static) if self.static else bytes(HASH_BYTES),
             head=self.head_maker(marks, vectors) if self.head_maker and kind is Kind.CONCEPT else b"",
             claims=self._claims(content) if kind is Kind.FACT else None,
+            openings=openings,
         )
+
+    def _openings(self, contents: Sequence[tuple[Kind, Content]]) -> Iterator[Codes]:
+        """The openings of each entry."""
+        if self.static is None:
+            yield from (no_openings() for _ in contents)
+            return
+        texts = [openings_of(kind, content, self.rule) for kind, content in contents]
+        codes = codes_of(self.static.encode([text for own in texts for text in own]))
+        at = 0
+        for own in texts:
+            yield codes[at : at + len(own)]
+            at += len(own)
 
     def _texts(self, content: Content) -> Iterator[tuple[Mark, str]]:
         for turn in self.embedder.pieces(content.prompt) if content.prompt else ():

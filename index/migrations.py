@@ -136,6 +136,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )""",
         "CREATE INDEX scores_hour ON scores (hour)",
     ),
+    (
+        # What was made by another embedder is looked for at every start, whatever there is.
+        "CREATE INDEX entries_basis ON entries (basis, retention)",
+    ),
 )
 
 VERSION_TABLE: Final = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
-from guard.policy import Disclosure, FactScope, FailureRule, InContext, Mode, Policy, Streaming, Undecided
+from guard.policy import Adaptive, Disclosure, FactScope, FailureRule, InContext, Mode, Policy, Streaming, Undecided
 from guard.verdict import Action, Kind
 
 
@@ -15,6 +16,7 @@ def policy_to_json(policy: Policy) -> str:
             "name": policy.name,
             "mode": policy.mode.value,
             "streaming": policy.streaming.value,
+            "adaptive": asdict(policy.adaptive),
             "answer_actions": {kind.value: action.label for kind, action in policy.answer_actions.items()},
             "prompt_actions": {kind.value: action.label for kind, action in policy.prompt_actions.items()},
             "refusal": policy.refusal,
@@ -42,6 +44,7 @@ def policy_from_json(text: str) -> Policy:
             name=body["name"],
             mode=Mode(body["mode"]),
             streaming=Streaming(body["streaming"]),
+            adaptive=Adaptive(**body["adaptive"]) if "adaptive" in body else fresh.adaptive,
             answer_actions={Kind(k): Action.from_label(a) for k, a in body["answer_actions"].items()},
             prompt_actions={Kind(k): Action.from_label(a) for k, a in body["prompt_actions"].items()},
             refusal=body["refusal"],

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from guard.fingerprint import Fingerprint
 from guard.letters import LetterPrint
 from guard.verdict import Kind
+from index.ids import Ids
 
 Hashes = NDArray[np.uint64]
 Owners = NDArray[np.int32]
@@ -64,13 +65,17 @@ class _Postings:
 
     __slots__ = ("_ascending", "_shift", "_starts", "hashes", "owners")
 
-    def __init__(self, hashes: Hashes, owners: Owners) -> None:
+    def __init__(self, hashes: Hashes, owners: Owners, starts: NDArray[np.uint32] | None = None) -> None:
         self.hashes, self.owners = hashes, owners
         bits = max(1, (len(hashes) // _PER_BUCKET).bit_length())
         self._shift = 64 - bits
-        firsts = np.arange(1 << bits, dtype=np.uint64) << np.uint64(self._shift)
-        starts: NDArray[np.uint32] = np.append(np.searchsorted(hashes, firsts), len(hashes)).astype(np.uint32)
+        if starts is None:
+            firsts = np.arange(1 << bits, dtype=np.uint64) << np.uint64(self._shift)
+            starts = np.append(np.searchsorted(hashes, firsts), len(hashes)).astype(np.uint32)
         self._ascending, self._starts = hashes.data, starts.data  # read one by one without boxes of numpy
+
+    def __reduce__(self) -> tuple[type[_Postings], tuple[Hashes, Owners, NDArray[np.uint32]]]:
+        return _Postings, (self.hashes, self.owners, np.asarray(self._starts))
 
     @classmethod
     def of(cls, parts: Sequence[tuple[Hashes, Owners]]) -> _Postings:
@@ -108,39 +113,79 @@ class _Postings:
 _NONE: Final = _Postings(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int32))
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    entry_id: str
-    kind: Kind
-    length: int
-    letters: int
-
+_KINDS: Final = tuple(Kind)
 
 _Lengths = tuple[frozenset[int], frozenset[int]]
 """Of shingles in words, of letter runs in letters."""
 
 
-def _lengths(texts: Sequence[_Text]) -> _Lengths:
-    return frozenset(t.length for t in texts if t.length), frozenset(t.letters for t in texts if t.letters)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Texts:
+    """Texts by number, as arrays [n]: whose they are (by place in `ids`), of which kind, and their two lengths."""
+
+    ids: Ids
+    owners: Owners
+    kinds: NDArray[np.uint8]
+    shapes: NDArray[np.int32]  # [n, 2]: words of a shingle, letters of a run; 0 for none
+
+    @classmethod
+    def of(cls, prints: Sequence[Print]) -> _Texts:
+        ids = Ids(p.entry_id for p in prints)
+        kinds = np.array([_KINDS.index(p.kind) for p in prints], dtype=np.uint8)
+        shapes = np.array([(p.length, p.letters) for p in prints], dtype=np.int32).reshape(-1, 2)
+        return cls(ids, ids.find_all([p.entry_id for p in prints]), kinds, shapes)
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def entry(self, number: int) -> tuple[str, Kind]:
+        """The entry that a text belongs to."""
+        return self.ids[int(self.owners[number])], _KINDS[self.kinds[number]]
+
+    def live(self, removed: Collection[str]) -> NDArray[np.bool_]:
+        """Which texts belong to none of these entries [n]."""
+        gone = np.zeros(len(self.ids) + 1, dtype=np.bool_)
+        gone[self.ids.find_all(sorted(removed))] = True  # what is not here has place -1: the spare one
+        return ~gone[self.owners]
+
+    def lengths(self, chosen: NDArray[np.bool_]) -> _Lengths:
+        """The lengths of these texts."""
+        words, letters = (frozenset(np.unique(column).tolist()) - {0} for column in self.shapes[chosen].T)
+        return words, letters
+
+    def joined(self, other: _Texts, live: NDArray[np.bool_]) -> _Texts:
+        """These, as far as they are `live`, then the others."""
+        used = np.zeros(len(self.ids), dtype=np.bool_)
+        used[self.owners[live]] = True
+        ids, mine, theirs = self.ids.kept(used).merged(other.ids)
+        owners = np.concatenate([mine[(np.cumsum(used) - 1)[self.owners[live]]], theirs[other.owners]])
+        kinds = np.concatenate([self.kinds[live], other.kinds])
+        return _Texts(ids, owners.astype(np.int32), kinds, np.concatenate([self.shapes[live], other.shapes]))
 
 
-@dataclass(frozen=True, slots=True)
+_NO_TEXTS: Final = _Texts.of(())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Layer:
-    texts: tuple[_Text, ...] = ()
+    texts: _Texts = _NO_TEXTS
     shingles: _Postings = _NONE
     grams: _Postings = _NONE
     picks: _Postings = _NONE
-    ids: frozenset[str] = frozenset()
     lengths: _Lengths = (frozenset(), frozenset())
 
     @classmethod
-    def made(cls, texts: Sequence[_Text], shingles: _Postings, grams: _Postings, picks: _Postings) -> _Layer:
-        ids = frozenset(text.entry_id for text in texts)
-        return cls(tuple(texts), shingles, grams, picks, ids, _lengths(texts))
+    def made(cls, texts: _Texts, shingles: _Postings, grams: _Postings, picks: _Postings) -> _Layer:
+        return cls(texts, shingles, grams, picks, texts.lengths(np.ones(len(texts), dtype=np.bool_)))
+
+    @property
+    def ids(self) -> Ids:
+        """The entries that have texts here."""
+        return self.texts.ids
 
     def lengths_without(self, removed: Collection[str]) -> _Lengths:
         """The lengths of the texts that are left."""
-        return _lengths([text for text in self.texts if text.entry_id not in removed]) if removed else self.lengths
+        return self.texts.lengths(self.texts.live(removed)) if removed else self.lengths
 
     @classmethod
     def of(cls, prints: Sequence[Print]) -> _Layer:
@@ -148,18 +193,14 @@ class _Layer:
             all_of = [hashes(p) for p in prints]
             return _Postings.of([(h, np.full(len(h), i, dtype=np.int32)) for i, h in enumerate(all_of)])
 
-        texts = [_Text(p.entry_id, p.kind, p.length, p.letters) for p in prints]
+        texts = _Texts.of(prints)
         return cls.made(texts, owned(lambda p: p.shingles), owned(lambda p: p.grams), owned(lambda p: p.picks))
 
     def joined(self, other: _Layer, removed: Collection[str]) -> _Layer:
         """Both layers as one, without the texts of removed entries in this one."""
-        places = np.full(len(self.texts), -1, dtype=np.int32)
-        texts: list[_Text] = []
-        for i, text in enumerate(self.texts):
-            if text.entry_id not in removed:
-                places[i] = len(texts)
-                texts.append(text)
-        shift = np.int32(len(texts))
+        kept = self.texts.live(removed)
+        places = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
+        shift = np.int32(np.count_nonzero(kept))
 
         def merged(mine: _Postings, theirs: _Postings) -> _Postings:
             owners = places[mine.owners]
@@ -167,7 +208,7 @@ class _Layer:
             return _Postings.of([(mine.hashes[live], owners[live]), (theirs.hashes, theirs.owners + shift)])
 
         return _Layer.made(
-            (*texts, *other.texts),
+            self.texts.joined(other.texts, kept),
             merged(self.shingles, other.shingles),
             merged(self.grams, other.grams),
             merged(self.picks, other.picks),
@@ -188,7 +229,7 @@ class ShingleTable:
 
     def _set(self, base: _Layer, overlay: _Layer, removed: frozenset[str]) -> None:
         self._base, self._overlay, self._removed = base, overlay, removed
-        self._layered = bool(overlay.texts)
+        self._layered = bool(len(overlay.texts))
         kept = base.lengths_without(removed)
         self._lengths, self._letter_lengths = (
             tuple(sorted(mine | new)) for mine, new in zip(kept, overlay.lengths, strict=True)
@@ -219,19 +260,19 @@ class ShingleTable:
     def _owners(self, base: _Postings, overlay: _Postings, digest: int) -> Sequence[tuple[str, Kind]]:
         if not base.holds(digest) and not (self._layered and overlay.holds(digest)):
             return ()
-        found = [self._base.texts[i] for i in base.find(digest)]
-        live = [text for text in found if text.entry_id not in self._removed]
-        live += [self._overlay.texts[i] for i in overlay.find(digest)]
-        return list(dict.fromkeys((text.entry_id, text.kind) for text in live))
+        found = (self._base.texts.entry(i) for i in base.find(digest))
+        live = [(entry_id, kind) for entry_id, kind in found if entry_id not in self._removed]
+        live += [self._overlay.texts.entry(i) for i in overlay.find(digest)]
+        return list(dict.fromkeys(live))
 
     def changed(self, removed: Collection[str], prints: Sequence[Print]) -> ShingleTable:
         """The table without the texts of the entries in `removed`, and with these added."""
         gone = frozenset(removed)
         overlay, written = self._overlay, _Layer.of(prints)
-        if written.texts or gone & overlay.ids:
+        if len(written.texts) or any(name in overlay.ids for name in gone):
             overlay = overlay.joined(written, gone)
         table = ShingleTable.__new__(ShingleTable)
-        table._set(self._base, overlay, self._removed | (gone & self._base.ids))
+        table._set(self._base, overlay, self._removed | {name for name in gone if name in self._base.ids})
         return table
 
     @property

@@ -10,6 +10,10 @@ from typing import Final
 
 META: Final = "SELECT value FROM meta WHERE name = :name"
 PUT_META: Final = "INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING"
+SET_META: Final = """
+    INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
+FORGET_META: Final = "DELETE FROM meta WHERE name = :name"
 REVISION: Final = "SELECT revision, written_at FROM clock WHERE id = 1"
 TICK: Final = "UPDATE clock SET revision = revision + 1, written_at = :now WHERE id = 1 RETURNING revision"
 
@@ -34,6 +38,7 @@ REPLACE_ENTRY: Final = """
 REMOVE_ENTRY: Final = "DELETE FROM entries WHERE id = :id AND namespace = :namespace"
 NOTE_REMOVAL: Final = "INSERT INTO removals (id, namespace, revision) VALUES (:id, :namespace, :revision)"
 ENTRY: Final = f"SELECT {_ENTRY} FROM entries WHERE id = :id AND namespace = :namespace"
+ENTRY_KEY: Final = "SELECT wrapped_key FROM entries WHERE id = :id AND namespace = :namespace"
 ENTRY_REVISION: Final = "SELECT revision FROM entries WHERE id = :id AND namespace = :namespace"
 LIST_ENTRIES: Final = """
     SELECT seq, id, namespace, kind, label, policy, retention, reference, created_at, expires_at, revision, windows
@@ -44,9 +49,12 @@ LIST_ENTRIES: Final = """
 """
 CHANGED_ENTRIES: Final = f"SELECT {_ENTRY} FROM entries WHERE revision > :revision ORDER BY seq"
 REMOVED_ENTRIES: Final = "SELECT namespace, id FROM removals WHERE revision > :revision ORDER BY revision"
-OTHER_BASIS: Final = f"SELECT {_ENTRY} FROM entries WHERE basis <> :basis ORDER BY seq LIMIT :limit"
+# Not `<>`: before and after are two ranges of an index, and both are empty at most starts.
+OTHER_BASIS: Final = f"""
+    SELECT {_ENTRY} FROM entries WHERE basis < :basis OR basis > :basis ORDER BY seq LIMIT :limit
+"""
 COUNT_OTHER_BASIS: Final = """
-    SELECT COUNT(*) AS n FROM entries WHERE basis <> :basis AND retention = :retention
+    SELECT COUNT(*) AS n FROM entries WHERE (basis < :basis OR basis > :basis) AND retention = :retention
 """
 
 # -- policies -----------------------------------------------------------------------------------------------------

@@ -192,4 +192,5 @@ class SQLiteStore(EntryRows, JournalRows, ScoreRows):
 
     def __init__(self, path: str | Path, clock: Callable[[], float] = time.time) -> None:
         super().__init__(SQLiteDatabase(path), clock)
+        self.snapshot_path = None if str(path) == MEMORY else Path(f"{path}.snapshot")
         self.scrub()  # a process that was killed may have left it undone

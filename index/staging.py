@@ -14,21 +14,20 @@ from guard.verdict import PLAIN, Action, Kind, Match, Side
 from index.claims import SAME_CLAIM, SURE_CLAIM, ClaimReviewer
 from index.concepts import ConceptWeigher
 from index.embedder import Vectors
-from index.embedding import EmbeddingDetector, Known
-from index.facts import FactWeigher
+from index.embedding import DOUBTED, EmbeddingDetector, Known
+from index.facts import BriefAnswers, FactWeigher
 from index.forms import ANSWER_FORMS, PROMPT_FORMS, Form
 from index.holding import Holding
 from index.matching import Scale
+from index.mentioned import Mentioned
 from index.passages import PassageWeigher
+from index.static import StaticModel
 from index.static_stage import StaticDetector, authority
 from index.tools import Tools
 from index.weighing import Weigher
 
 NOTHING: Final = Cascade(())
 """Judges by nothing: the cascade of a namespace without entries."""
-
-DOUBT: Final = 0.05
-"""Where a judge can be asked, it is asked about scores from this far below the threshold."""
 
 _CERTAIN: Final[Mapping[Kind, float]] = dict.fromkeys(Kind, 1.0)
 
@@ -63,7 +62,7 @@ def cascade_of(side: Side, namespace: str, holding: Holding, tools: Tools, rules
 
 def policies_of(holding: Holding) -> list[Policy]:
     """The few distinct policies that the active entries use."""
-    return list({rule.policy.name: rule.policy for rule in holding.by_entry.values()}.values())
+    return list({rule.policy.name: rule.policy for rule in holding.by_entry.few}.values())
 
 
 def weighers_of(holding: Holding) -> Mapping[Kind, Weigher]:
@@ -79,7 +78,7 @@ def _stages(side: Side, holding: Holding, tools: Tools) -> tuple[Stage, ...]:
     stages: list[Stage] = []
     if holding.shingles.lengths:
         prints = DressedPrints if side is Side.ANSWER else FingerprintDetector
-        stages.append(Stage(prints(holding.shingles, tools.shingler), convict_at=_CERTAIN))
+        stages.append(Stage(prints(holding.shingles, tools.shingler), convict_at=_CERTAIN, quick=True))
     forms = ANSWER_FORMS if side is Side.ANSWER else PROMPT_FORMS
     tables = {form: holding.tables[form] for form in forms}
     if any(len(table) for table in tables.values()):
@@ -88,7 +87,7 @@ def _stages(side: Side, holding: Holding, tools: Tools) -> tuple[Stage, ...]:
         scale = Scale.of(tools.calibration.values_of(side), policies)
         known = Known(tables, holding.by_entry, weighers_of(holding))
         detector = EmbeddingDetector(tools.embedder, known, scale, tools.shingler)
-        doubt = DOUBT if tools.judge is not None and side is Side.ANSWER else 0.0
+        doubt = DOUBTED if tools.judge is not None and side is Side.ANSWER else 0.0
         clear_below = {kind: level - doubt for kind, level in scale.convict_at.items()}
         stages.append(Stage(Worded(detector), scale.convict_at, clear_below))
     return tuple(stages)
@@ -99,10 +98,19 @@ def _static(side: Side, holding: Holding, tools: Tools, policies: Sequence[Polic
     if tools.static is None or holding.concepts:
         return  # a head may convict what is far from every example
     clear_below = authority(tools.calibration.clear_below, tools.calibration.values_of(side), policies)
-    if all(rule.kind in clear_below for rule in holding.by_entry.values()):
+    if all(kind in clear_below for kind in holding.by_entry.counts):
         forms = ANSWER_FORMS if side is Side.ANSWER else PROMPT_FORMS
         tables = {form: holding.static[form] for form in forms}
-        yield Stage(Worded(StaticDetector(tools.static, tables, holding.by_entry)), clear_below=clear_below)
+        mentioned = Mentioned(holding.mentions, tools.shingler)
+        brief = BriefAnswers(holding.claims, tools.shingler)
+        detector = StaticDetector(tools.static, tables, holding.by_entry, mentioned, clear_below, brief=brief)
+        yield Stage(Worded(detector), clear_below=clear_below, quick=True)
+
+
+def glancing(holding: Holding, tools: Tools) -> StaticModel | None:
+    """The static model, where it may let text of an answer go: where the static stage may clear it."""
+    found = list(_static(Side.ANSWER, holding, tools, policies_of(holding)))
+    return tools.static if found else None
 
 
 def _reviews(namespace: str, holding: Holding, tools: Tools, rules: Rules) -> Iterator[Review]:
@@ -120,7 +128,7 @@ def _reviews(namespace: str, holding: Holding, tools: Tools, rules: Rules) -> It
         below = evidence.score < scale.convict_at[evidence.kind]
         return evidence.entry_id in rules.by_entry and (below or claimed(evidence))
 
-    if any(rule.policy.fact_scope is FactScope.CLAIMS for rule in rules.by_entry.values() if rule.kind is Kind.FACT):
+    if any(rule.policy.fact_scope is FactScope.CLAIMS for rule in holding.by_entry.few if rule.kind is Kind.FACT):
         reviewer = ClaimReviewer(tools.embedder, _vectors_in(holding), holding.claims, tools.shingler)
         sure = SAME_CLAIM if tools.judge is None else SURE_CLAIM
         yield Review(reviewer, {Kind.FACT: sure}, {Kind.FACT: SAME_CLAIM}, claimed)

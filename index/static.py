@@ -82,6 +82,12 @@ class StaticModel:
         vectors: Vectors = summed / np.maximum(lengths, _SHORTEST)
         return vectors, shares
 
+    def word(self, norm: str) -> Vectors:
+        """The vectors of one word's tokens added up [dimensions], of whatever length: what it adds to a text's sum."""
+        read = self._tokenizer.encode(norm, add_special_tokens=False).ids
+        total: Vectors = self._vectors[[token for token in read if token != self._unknown]].sum(axis=0)
+        return total
+
 
 def _summing(vectors: Vectors) -> Callable[[NDArray[np.int64], NDArray[np.int64]], Vectors]:
     """Sums the vectors of runs of tokens; takes all tokens, and where each run starts."""
@@ -146,7 +152,7 @@ def _read(kept: Path, embedder_hash: str) -> _Parts | None:
             return None
         if any(_digest(kept / name) != manifest["files"][name] for name in (_VECTORS, _TOKENIZER)):
             return None
-        vectors = np.load(kept / _VECTORS, allow_pickle=False)
+        vectors = np.asarray(np.load(kept / _VECTORS, mmap_mode="c", allow_pickle=False))  # processes share its pages
         return _Parts(Tokenizer.from_file(str(kept / _TOKENIZER)), vectors, manifest["unknown"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

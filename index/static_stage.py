@@ -7,22 +7,23 @@ all windows while an entry has no static vectors.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from guard.detector import Evidence, Window
 from guard.errors import DetectorUnavailable
+from guard.names import Mentions
 from guard.policy import Policy, Rule
 from guard.verdict import Kind
 from index.calibration import clopper_pearson
-from index.embedder import Vectors
+from index.clearance import FLOOR, Facing, combined, nearest
+from index.facts import BriefAnswers
 from index.forms import PROMPT_FORMS, Form, exchange
+from index.mentioned import Mentioned
+from index.rulebook import RuleBook
 from index.static import StaticModel
-from index.vectors import Row
+from index.static_table import StaticTable
 
 DETECTOR: Final = "static"
 
@@ -32,115 +33,46 @@ LEAST_KNOWN: Final = 0.8
 LEAST_RECALL: Final = 0.995
 """The share of what the transformer convicts that the static stage must let through."""
 
-MOST_BLOCKS: Final = 8
-
 NEAR: Final = 1.0
 """The score of what must not be cleared."""
 
 _STEP: Final = 1e-3
 
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Rows of one kind: their entries, their vectors [n, dimensions], and what is to be added to each score.
-
-    `shut` is None, or [n] with -inf for the rows of entries that were removed.
-    """
-
-    entries: tuple[str, ...]
-    matrix: Vectors
-    shut: NDArray[np.float32] | None = None
-
-    def without(self, gone: Collection[str]) -> _Block:
-        """The same block, the rows of those entries shut."""
-        hit = [i for i, entry_id in enumerate(self.entries) if entry_id in gone]
-        if not hit:
-            return self
-        shut = np.zeros(len(self.entries), dtype=np.float32) if self.shut is None else self.shut.copy()
-        shut[hit] = -np.inf
-        return _Block(self.entries, self.matrix, shut)
-
-    def open(self) -> tuple[list[str], Vectors]:
-        """The rows that can be found."""
-        if self.shut is None:
-            return list(self.entries), self.matrix
-        at = np.flatnonzero(np.isfinite(self.shut))
-        return [self.entries[i] for i in at], self.matrix[at]
-
-
-class StaticTable:
-    """Static vectors of one form, by kind. Immutable: a change gives a new table that shares the blocks.
-
-    Counterexamples are left out: only a look closer can tell that they explain a window.
-    """
-
-    __slots__ = ("_blocks", "entries")
-
-    def __init__(self) -> None:
-        self._blocks: Mapping[Kind, tuple[_Block, ...]] = {}
-        self.entries: frozenset[str] = frozenset()
-
-    def __len__(self) -> int:
-        """Entries that can be found."""
-        return len(self.entries)
-
-    def changed(self, removed: Collection[str], rows: Sequence[Row], matrix: Vectors) -> StaticTable:
-        """The table without the rows of the entries in `removed`, and with these rows added."""
-        if len(rows) != len(matrix):
-            raise ValueError(f"{len(rows)} rows for {len(matrix)} vectors")
-        table, gone = StaticTable(), frozenset(removed)
-        blocks = {kind: tuple(b.without(gone) for b in found) for kind, found in self._blocks.items()}
-        for kind in Kind:
-            at = [i for i, row in enumerate(rows) if row.kind is kind and not row.counter]
-            if at:
-                added = _Block(tuple(rows[i].entry_id for i in at), np.ascontiguousarray(matrix[at], dtype=np.float32))
-                blocks[kind] = _folded((*blocks.get(kind, ()), added))
-        table._blocks = blocks
-        table.entries = (self.entries - gone) | {row.entry_id for row in rows if not row.counter}
-        return table
-
-    def best(self, queries: Vectors) -> dict[Kind, list[tuple[float, str]]]:
-        """Per kind that has rows, the highest score of each query and the entry it belongs to."""
-        found: dict[Kind, list[tuple[float, str]]] = {}
-        for kind, blocks in self._blocks.items():
-            for block in blocks:
-                best = _nearest(block, queries)
-                known = found.get(kind)
-                found[kind] = best if known is None else [max(a, b) for a, b in zip(known, best, strict=True)]
-        return {kind: best for kind, best in found.items() if not best or math.isfinite(best[0][0])}
-
-
-def _folded(blocks: tuple[_Block, ...]) -> tuple[_Block, ...]:
-    """Few blocks: the last ones are joined as long as the one before is not much larger."""
-    kept = list(blocks)
-    while len(kept) > 1 and (len(kept) > MOST_BLOCKS or len(kept[-2].entries) < 2 * len(kept[-1].entries)):
-        (first, above), (second, below) = kept[-2].open(), kept[-1].open()
-        kept[-2:] = [_Block((*first, *second), np.concatenate([above, below]))]
-    return tuple(kept)
-
-
-def _nearest(block: _Block, queries: Vectors) -> list[tuple[float, str]]:
-    scores = queries @ block.matrix.T
-    if block.shut is not None:
-        scores += block.shut
-    at = scores.argmax(axis=1)
-    best = scores[np.arange(len(queries)), at].tolist()
-    return [(score, block.entries[i]) for score, i in zip(best, at.tolist(), strict=True)]
+_Cosines = Mapping[str, float]
+_NONE: Final[_Cosines] = {}
+_NO_LEVELS: Final[Mapping[Kind, float]] = {}
 
 
 class StaticDetector:
-    """Says per kind how near the nearest entry is. Thread-safe: it holds nothing that changes.
+    """Says per kind how near the nearest entry is. Thread-safe: it holds nothing that changes what it says.
 
-    An entry of `rules` without a row in any table counts as near whatever is asked.
+    An entry of `rules` without a row in any table counts as near whatever is asked. `mentioned` says what entries name;
+    without it, only vectors count. Scores below `least` of their kind are not told. Without `brief`, any brief answer
+    to a question that is near is near.
     """
 
     name = DETECTOR
 
-    def __init__(self, model: StaticModel, tables: Mapping[Form, StaticTable], rules: Mapping[str, Rule]) -> None:
+    def __init__(
+        self,
+        model: StaticModel,
+        tables: Mapping[Form, StaticTable],
+        rules: Mapping[str, Rule],
+        mentioned: Mentioned | None = None,
+        least: Mapping[Kind, float] = _NO_LEVELS,
+        *,
+        brief: BriefAnswers | None = None,
+    ) -> None:
         self._model, self._tables = model, {form: table for form, table in tables.items() if len(table)}
+        self._mentioned, self._least, self._brief = mentioned, least, brief
+        self._floor = min([FLOOR, *least.values()])
         seen = frozenset[str]().union(*(table.entries for table in self._tables.values()))
-        self._first = {rule.kind: entry_id for entry_id, rule in rules.items()}
-        self._unseen = {rule.kind: entry_id for entry_id, rule in rules.items() if entry_id not in seen}
+        # A rule book makes each rule when it is asked for: not all of hundreds of thousands at every change.
+        self._first = (
+            rules.examples if isinstance(rules, RuleBook) else {rule.kind: entry_id for entry_id, rule in rules.items()}
+        )
+        whole = len(seen) == len(rules)  # tables hold no entry that has no rule
+        self._unseen = {} if whole else {rule.kind: e for e, rule in rules.items() if e not in seen}
 
     def find(self, windows: Sequence[Window]) -> Sequence[Sequence[Evidence]]:
         """Per window the nearest entry of each kind, strongest first."""
@@ -150,40 +82,69 @@ class StaticDetector:
             raise DetectorUnavailable(self.name, type(cause).__name__) from cause
 
     def _found(self, windows: Sequence[Window]) -> list[list[Evidence]]:
-        asked: dict[str, int] = {}
-        alone = [asked.setdefault(window.text.strip(), len(asked)) for window in windows]
-        paired: dict[int, int] = {}
-        if Form.EXCHANGE in self._tables:
-            for i, window in enumerate(windows):
-                if window.context:
-                    paired[i] = asked.setdefault(exchange(window.context, window.text), len(asked))
-        vectors, known = self._model.encode_known(list(asked))
-        nearest: list[dict[Kind, tuple[float, str]]] = [{} for _ in windows]
-        for form in PROMPT_FORMS:
-            self._search(form, dict(enumerate(alone)), vectors, nearest)
-        self._search(Form.EXCHANGE, paired, vectors, nearest)
-        return [
-            self._evidence(window, near, bool(known[at] >= LEAST_KNOWN))
-            for window, near, at in zip(windows, nearest, alone, strict=True)
+        spoken: dict[str, int] = {}
+        paired: dict[str, int] = {}
+        alone = [spoken.setdefault(window.text.strip(), len(spoken)) for window in windows]
+        asks = Form.EXCHANGE in self._tables
+        pairs = [
+            paired.setdefault(exchange(window.context, window.text), len(paired)) if asks and window.context else -1
+            for window in windows
         ]
+        vectors, known = self._model.encode_known([*spoken, *paired])
+        tables = [self._tables[form] for form in PROMPT_FORMS if form in self._tables]
+        own = [table.near(vectors[: len(spoken)], self._floor) for table in tables]
+        both = self._tables[Form.EXCHANGE].near(vectors[len(spoken) :], self._floor) if paired else {}
+        kinds = {kind for found in (*own, both) for kind in found}
+        contexts: dict[str, Mentions[int]] = {}
+        found = []
+        for window, at, pair in zip(windows, alone, pairs, strict=True):
+            facing = Facing(window, self._mentioned, contexts)
+            near = {}
+            for kind in kinds:
+                statement = _joined([table[kind][at] for table in own if kind in table])
+                together = both[kind][pair] if pair >= 0 and kind in both else _NONE
+                if best := self._nearest(kind, statement, together, facing):
+                    near[kind] = best
+            found.append(self._evidence(window, near, bool(known[at] >= LEAST_KNOWN)))
+        return found
 
-    def _search(
-        self, form: Form, asking: Mapping[int, int], vectors: Vectors, nearest: list[dict[Kind, tuple[float, str]]]
-    ) -> None:
-        table = self._tables.get(form)
-        if table is None or not asking:
-            return
-        for kind, best in table.best(vectors[list(asking.values())]).items():
-            for i, found in zip(asking, best, strict=True):
-                nearest[i][kind] = max(found, nearest[i].get(kind, found))
+    def _nearest(self, kind: Kind, statement: _Cosines, together: _Cosines, facing: Facing) -> tuple[float, str] | None:
+        """The entry of the highest score; a brief answer may be let through by its exchange, whatever it names."""
+        least = self._least.get(kind, -1.0)
+        best = nearest(kind, combined(kind, statement, together, facing, self._floor), facing, least)
+        if kind is Kind.FACT and together and facing.brief:
+            paired = self._paired({e: cosine for e, cosine in together.items() if cosine >= least}, facing.window)
+            return paired if best is None or (paired is not None and paired > best) else best
+        return best
+
+    def _paired(self, together: _Cosines, window: Window) -> tuple[float, str] | None:
+        """The nearest exchange of an entry that says what this brief answer says."""
+        if self._brief is not None and together:
+            said = self._brief.read(window)
+            together = {e: cosine for e, cosine in together.items() if self._brief.penalty(e, said) is not None}
+        return max(((cosine, entry_id) for entry_id, cosine in together.items()), default=None)
 
     def _evidence(self, window: Window, near: dict[Kind, tuple[float, str]], legible: bool) -> list[Evidence]:
         """A window that cannot be read is near to one entry of every kind that there is."""
         near = near | {kind: (NEAR, entry_id) for kind, entry_id in self._unseen.items()}
         if not legible:
             near = near | {kind: (NEAR, entry_id) for kind, entry_id in self._first.items()}
-        found = [Evidence(entry_id, kind, score, window.start, window.end) for kind, (score, entry_id) in near.items()]
+        found = [
+            Evidence(entry_id, kind, min(NEAR, score), window.start, window.end)
+            for kind, (score, entry_id) in near.items()
+        ]
         return sorted(found, key=lambda e: -e.score)
+
+
+def _joined(found: Sequence[_Cosines]) -> _Cosines:
+    """The best of several forms."""
+    if len(found) < 2:
+        return found[0] if found else _NONE
+    best = dict(found[0])
+    for cosines in found[1:]:
+        for entry_id, cosine in cosines.items():
+            best[entry_id] = max(cosine, best.get(entry_id, -1.0))
+    return best
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from index.decisions import Decision, DecisionFilter, Label
@@ -68,6 +69,19 @@ class Store(Protocol):
 
     def put_meta(self, name: str, value: bytes) -> bytes:
         """Keeps the value unless one was kept before; answers the one that is kept."""
+
+    # -- the stored snapshot
+
+    @property
+    def snapshot_path(self) -> Path | None:
+        """Where files of stored snapshots may lie: their names begin with this one. None when nothing is on a disk."""
+
+    def snapshot_key(self) -> bytes | None:
+        """The key of the stored snapshot, wrapped. Whatever destroys content destroys this key with it."""
+
+    def keep_snapshot_key(self, key: bytes, revision: int) -> bool:
+        """Keeps the key of a snapshot of that revision in the place of the one before. False, and nothing is kept, when
+        content was destroyed since."""
 
     # -- access keys
 

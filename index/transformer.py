@@ -13,8 +13,10 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from index.bert import BertEncoder
 from index.embedder import AUTO, BACKENDS, BFLOAT16, BUNDLED, FLOAT32, Vectors
 from index.errors import EmbedderRefused
 
@@ -32,6 +34,14 @@ ACCELERATOR_TOKENS: Final = 16_384
 NATIVE_BFLOAT16: Final = ("avx512_bf16", "amx_bf16", "sve_bf16", "arm_bf16", "bf16")
 """What a processor's capabilities call its instructions for bfloat16."""
 
+SAME: Final = 0.999
+"""Cosine from which two ways to compute a vector are taken for one."""
+
+_PROBES: Final = (
+    "Well.",
+    "The ferry left the island before the fog had lifted, and nobody on deck said a word until the first bell.",
+    "Caf\u00e9 \u4e2d\u6587 " + "what follows is longer than what one vector can take in " * 60,
+)
 _FALLBACK_LONGEST: Final = 256
 _NOT_NEEDED: Final = ("onnx/*", "openvino/*", "*.h5", "*.ot", "*.msgpack")
 _WEIGHTS: Final = ("*.safetensors", "*.bin")
@@ -40,9 +50,10 @@ _CONFIGS: Final = ("modules.json", "sentence_bert_config.json", "config_sentence
 
 
 class TransformerEmbedder:
-    """A sentence-transformers model. Tokenising takes turns (the tokenizer is not thread-safe), computing does not.
+    """A sentence-transformers model; `folder` is where it was loaded from.
 
-    `folder` is where the model was loaded from.
+    A BERT with mean pooling is computed by `BertEncoder`, if that gives the same vectors. Any other is computed by its
+    own code; tokenising takes turns then (a tokenizer that truncates and pads is not thread-safe), computing does not.
     """
 
     def __init__(self, model: SentenceTransformer, name: str, digest: str, folder: Path, backend: str) -> None:
@@ -54,7 +65,26 @@ class TransformerEmbedder:
         self._special = len(self._tokenizer("", truncation=False)["input_ids"])
         self._together = CPU_TOKENS if model.device.type == "cpu" else ACCELERATOR_TOKENS
         self._pads_right = getattr(self._tokenizer, "padding_side", "right") == "right"
+        self._fast: Tokenizer | None = None  # cuts what is too long
+        self._whole: Tokenizer | None = None  # does not
+        self._bert: BertEncoder | None = None
         self.dimensions = int(self._encode(["warm up"]).shape[1])
+        self._quicken(model)
+
+    def _quicken(self, model: SentenceTransformer) -> None:
+        """Compute by `BertEncoder` from now on, if it can be done and makes no difference."""
+        bert = BertEncoder.of(model) if getattr(self._tokenizer, "is_fast", False) else None
+        if bert is None:
+            return
+        slow = self._encode(list(_PROBES))
+        fast = Tokenizer.from_str(self._tokenizer.backend_tokenizer.to_str())
+        fast.no_padding()
+        fast.enable_truncation(self.longest)
+        whole = Tokenizer.from_str(fast.to_str())
+        whole.no_truncation()
+        self._fast, self._whole, self._bert = fast, whole, bert
+        if float((slow * self._encode(list(_PROBES))).sum(axis=1).min()) < SAME:
+            self._fast = self._whole = self._bert = None
 
     def count(self, text: str) -> int:
         """Tokens of this text, those included that begin and end every text."""
@@ -73,6 +103,8 @@ class TransformerEmbedder:
         return [text[spans[s][0] : spans[min(s + room, len(spans)) - 1][1]] for s in starts]
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
+        if self._whole is not None:
+            return list(self._whole.encode(text, add_special_tokens=False).offsets)
         with self._turn:
             encoded = self._tokenizer(
                 text, truncation=False, add_special_tokens=False, return_offsets_mapping=True, verbose=False
@@ -90,6 +122,8 @@ class TransformerEmbedder:
 
     def _encode(self, texts: list[str]) -> Vectors:
         """Tokenised once, then computed in batches of like length."""
+        if self._fast is not None and self._bert is not None:
+            return self._encode_fast(texts, self._fast, self._bert)
         with self._turn:
             features = self._model.preprocess(texts)
         mask = features.get("attention_mask")
@@ -99,6 +133,13 @@ class TransformerEmbedder:
         computed = [self._compute(_cut(features, rows, longest, mask.shape)) for rows, longest in parts]
         vectors: Vectors = np.empty((len(texts), computed[0].shape[1]), dtype=np.float32)
         vectors[[row for rows, _ in parts for row in rows]] = np.concatenate(computed)
+        return vectors
+
+    def _encode_fast(self, texts: list[str], fast: Tokenizer, bert: BertEncoder) -> Vectors:
+        read = [encoding.ids for encoding in fast.encode_batch(texts)]
+        vectors: Vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for rows, _ in _batches([len(ids) for ids in read], self._together):
+            vectors[rows] = bert.vectors([read[row] for row in rows]).numpy()
         return vectors
 
     def _compute(self, features: dict[str, Any]) -> Vectors:

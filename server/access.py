@@ -98,10 +98,12 @@ class Access:
     first stored key closes it, and nothing opens it again before the next start.
     """
 
-    def __init__(self, keys: KeyBook, admin_key: str | None) -> None:
+    def __init__(self, keys: KeyBook, admin_key: str | None, made_before: str | None = None) -> None:
+        """`made_before` is the key that another worker of this server made up."""
         self._keys = keys
         self._open = admin_key is None and keys.empty
-        self.generated_key = f"lethe_admin_{secrets.token_urlsafe(32)}" if self._open else None
+        fresh = f"lethe_admin_{secrets.token_urlsafe(32)}" if self._open else None
+        self.generated_key = made_before or fresh
         known = admin_key or self.generated_key
         self._admin_key = None if known is None else known.encode()
 

@@ -46,7 +46,16 @@ class Lethe:
     def __init__(self, service: Service) -> None:
         self._gate = service.operator_gate
         self._operators = operator_app(service)
-        proxy = Proxy(service.index, service.upstream, service.batcher, service.observers)
+        grid_s = service.settings.ending_grid_ms / 1000
+        timeout_s = service.settings.request_timeout_s
+        proxy = Proxy(
+            service.index,
+            service.upstream,
+            service.batcher,
+            service.observers,
+            ending_grid_s=grid_s,
+            timeout_s=timeout_s,
+        )
         self._applications = Application(
             proxy, service.access, service.application_gate, service.settings.max_body_bytes
         )

@@ -1,23 +1,26 @@
-"""Judges windows off the event loop, in micro-batches.
+"""Judges windows: those that the quick stages settle at once, the others off the event loop, in micro-batches.
 
 ```
-    judge(cascade, windows) --> waiting --> thread: all that waits, by cascade --> stages, quick reviews --> futures
-                                   ^                                                   | suspects for the judge model
-                                   |                                                   v
-                                   |                                 reviewer thread, one per call --> its future
-                                   whatever comes while a batch runs is the next batch: no timer, no wait when idle
+    judge(cascade, windows) --> quick stages, here --open--> backlog --> thread: a batch, by cascade --> futures
+                                   | settled                                 | suspects for the judge model
+                                   v                                         v
+                                 findings                      reviewer thread, one per call --> its future
+
+    whatever comes while a batch runs is the next batch: no timer, no wait when idle
 ```
 
 The judge model may take seconds. Only the calls whose own windows it has to look at wait for it; when all reviewer
 threads have been busy for long, it is left out, and what it would have decided follows the policy.
+
+Who is at work already waits for its verdict as long as that may take; who comes new is refused while others wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,6 +28,8 @@ from typing import Final
 
 from guard.cascade import Cascade, Case, Finding, Outcome, StageReport
 from guard.detector import Window
+from server.allowance import Allowance
+from server.backlog import Backlog, Call, Portion
 from server.observation import Observer, StagesObserved
 
 LOGGER = logging.getLogger("lethe.batching")
@@ -32,6 +37,7 @@ LOGGER = logging.getLogger("lethe.batching")
 SLOW: Final = frozenset({"judge"})
 """Reviewers that wait for another server, by name."""
 _ROUNDS: Final = 4  # reviews that may wait, per reviewer thread
+_LONGEST_RETRY_S: Final = 60
 
 
 class JudgeFault(Exception):
@@ -39,10 +45,11 @@ class JudgeFault(Exception):
 
 
 class JudgeBusy(JudgeFault):
-    """More windows are waiting than the queue holds: asking again later helps."""
+    """A new text would wait too long for its verdict: coming back in `retry_after_s` seconds helps."""
 
-    def __init__(self, waiting: int) -> None:
-        super().__init__(f"{waiting} windows are waiting to be judged already")
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("too much is waiting to be judged already")
+        self.retry_after_s = min(_LONGEST_RETRY_S, max(1, math.ceil(wait_s)))
 
 
 class JudgeLate(JudgeFault):
@@ -55,37 +62,31 @@ class JudgeBroken(JudgeFault):
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """`longest_queue` counts windows; a batch takes calls until it holds `largest_batch` windows.
+    """A batch holds at most `largest_batch` windows; a new request is refused when it would wait `longest_wait_s`
+    seconds for its first verdict, and a verdict is given up after `timeout_s`. A batch that could hold more is waited
+    for `gather_s` longer: that pays only where a batch costs little more than a window.
 
     `reviewer_threads` is how many calls may be with the judge model at once.
     """
 
     threads: int = 1
     reviewer_threads: int = 4
-    longest_queue: int = 8192
-    largest_batch: int = 64
+    largest_batch: int = 16
     timeout_s: float = 10.0
-
-
-@dataclass(slots=True)
-class _Call:
-    cascade: Cascade
-    windows: Sequence[Window]
-    future: asyncio.Future[list[Finding]]
-    loop: asyncio.AbstractEventLoop
+    longest_wait_s: float = 5.0
+    gather_s: float = 0.0
 
 
 class Batcher:
-    """Collects the windows of concurrent requests. `clock` gives seconds."""
+    """Judges the windows of concurrent requests. `clock` gives seconds."""
 
     def __init__(self, limits: BatchLimits, observer: Observer, clock: Callable[[], float]) -> None:
         self._limits, self._observer, self._clock = limits, observer, clock
-        self._calls: deque[_Call] = deque()
-        self._waiting = 0
-        self._closed = False
-        self._changed = threading.Condition()
+        self._backlog = Backlog(limits.largest_batch, limits.threads, clock, limits.gather_s)
+        self._allowance = Allowance(clock)
+        self._turn = threading.Lock()
         self._reviewers = ThreadPoolExecutor(limits.reviewer_threads, "reviewer")
-        self._reviews = 0  # calls that wait for the judge model, guarded by _changed
+        self._reviews = 0  # calls that wait for the judge model, guarded by _turn
         self._threads = [
             threading.Thread(target=self._work, name=f"judge-{n}", daemon=True) for n in range(limits.threads)
         ]
@@ -94,114 +95,118 @@ class Batcher:
 
     def close(self) -> None:
         """Stop the threads. What still waits gets `JudgeBroken`."""
-        with self._changed:
-            self._closed = True
-            calls, self._calls = list(self._calls), deque()
-            self._waiting = 0
-            self._changed.notify_all()
+        calls = self._backlog.close()
         for thread in self._threads:
             thread.join()
         self._reviewers.shutdown(wait=True)
         for call in calls:
             _tell(call.loop, _fail, [call], JudgeBroken("the batcher is closed"))
 
+    def admit(self) -> None:
+        """Raise `JudgeBusy` when a request that came now would wait too long for its verdicts."""
+        wait_s = self._backlog.wait_s
+        if wait_s > self._limits.longest_wait_s:
+            raise JudgeBusy(wait_s)
+
     async def judge(self, cascade: Cascade, windows: Sequence[Window]) -> list[Finding]:
         """One finding per window. Raises `JudgeFault`."""
         if not windows:
             return []
+        if self._backlog.closed:
+            raise JudgeBroken("the batcher is closed")
+        cases = [Case(window) for window in windows]
+        waiting: Sequence[Case] = cases
+        if self._allowance.covers(cascade, windows):
+            waiting = self._begin(cascade, cases)
+            if not waiting:
+                await self._allowance.pause()
+        if waiting:
+            await self._in_thread(cascade, waiting)
+        return [case.finding() for case in cases]
+
+    def _begin(self, cascade: Cascade, cases: Sequence[Case]) -> Sequence[Case]:
+        """The quick stages, on the event loop; answers the cases that they leave to the others."""
+        began = self._clock()
+        try:
+            reports = cascade.advance(cases, self._clock, cascade.quick)
+        except Exception as cause:
+            LOGGER.exception("judging a text failed")
+            raise JudgeBroken("judging failed") from cause
+        seconds = self._clock() - began
+        self._allowance.spend(seconds)
+        self._allowance.learn(cascade, len(cases), seconds)
+        self._observer.observe(StagesObserved(reports))
+        return [case for case in cases if cascade.has_more(case)]
+
+    async def _in_thread(self, cascade: Cascade, cases: Sequence[Case]) -> None:
         loop = asyncio.get_running_loop()
-        call = _Call(cascade, windows, loop.create_future(), loop)
-        with self._changed:
-            if self._closed:
-                raise JudgeBroken("the batcher is closed")
-            if self._waiting + len(windows) > self._limits.longest_queue and self._calls:
-                raise JudgeBusy(self._waiting)
-            self._calls.append(call)
-            self._waiting += len(windows)
-            self._changed.notify()
+        call = Call(cascade, cases, loop.create_future(), loop, self._clock())
+        if not self._backlog.put(call):
+            raise JudgeBroken("the batcher is closed")
         deadline = loop.call_later(self._limits.timeout_s, _fail, [call], JudgeLate("judging took too long"))
         try:
-            return await call.future
+            await call.future
         finally:
             deadline.cancel()
 
     def _work(self) -> None:
-        while calls := self._next():
-            by_cascade: dict[int, list[_Call]] = {}
-            for call in calls:
-                by_cascade.setdefault(id(call.cascade), []).append(call)
+        while batch := self._backlog.take():
+            by_cascade: dict[int, list[Portion]] = {}
+            for portion in batch:
+                by_cascade.setdefault(id(portion[0].cascade), []).append(portion)
             for group in by_cascade.values():
                 self._run(group)
 
-    def _next(self) -> list[_Call]:
-        """Some calls that wait; empty when closed."""
-        with self._changed:
-            while not self._closed:
-                taken: list[_Call] = []
-                room = self._limits.largest_batch
-                while self._calls and (not taken or len(self._calls[0].windows) <= room):
-                    call = self._calls.popleft()
-                    self._waiting -= len(call.windows)
-                    if not call.future.done():  # its request may be gone
-                        taken.append(call)
-                        room -= len(call.windows)
-                if taken:
-                    return taken
-                self._changed.wait()
-        return []
-
-    def _run(self, calls: list[_Call]) -> None:
-        windows = [window for call in calls for window in call.windows]
-        cascade = calls[0].cascade
+    def _run(self, portions: Sequence[Portion]) -> None:
+        cascade, loop = portions[0][0].cascade, portions[0][0].loop
+        cases = [case for _, own in portions for case in own]
+        new = sum(not case.stages for case in cases)
         quick, slow = _apart(cascade)
         try:
-            cases, reports = cascade.stage(windows, self._clock)
+            began = self._clock()
+            reports = cascade.advance(cases, self._clock, cascade.quick)
+            self._allowance.learn(cascade, new, self._clock() - began)
+            reports += cascade.advance(cases, self._clock)
             reports += quick.review(cases, self._clock)
         except Exception:  # the border of a background task: whoever waits is told, and the thread goes on
             LOGGER.exception("judging a batch failed")
-            _tell(calls[0].loop, _fail, calls, JudgeBroken("judging failed"))
+            _tell(loop, _fail, [call for call, _ in portions], JudgeBroken("judging failed"))
             return
-        settled: list[tuple[_Call, list[Finding]]] = []
-        at = 0
-        for call in calls:
-            until = at + len(call.windows)
-            own = cases[at:until]
-            if slow is None or not self._review(slow, call, own):
-                settled.append((call, [case.finding() for case in own]))
-            at = until
-        _tell(calls[0].loop, self._settle, settled, reports)
+        done = [call for call, own in portions if self._backlog.back((call, own))]
+        settled = [call for call in done if slow is None or not self._review(slow, call)]
+        _tell(loop, self._settle, settled, reports)
 
-    def _review(self, slow: Cascade, call: _Call, cases: list[Case]) -> bool:
+    def _review(self, slow: Cascade, call: Call) -> bool:
         """Have suspects reviewed in a thread of its own; False when there are none, or too many wait already."""
-        suspect = [case for case in cases if _awaits(slow, case)]
+        suspect = [case for case in call.cases if _awaits(slow, case)]
         if not suspect:
             return False
-        with self._changed:
-            busy = self._closed or self._reviews >= _ROUNDS * self._limits.reviewer_threads
+        with self._turn:
+            busy = self._backlog.closed or self._reviews >= _ROUNDS * self._limits.reviewer_threads
             self._reviews += not busy
         if busy:
             skipped = [StageReport(review.reviewer.name, 0.0, {Outcome.ERROR: len(suspect)}) for review in slow.reviews]
             _tell(call.loop, self._settle, [], skipped)
             return False
-        self._reviewers.submit(self._look_again, slow, call, cases, suspect)
+        self._reviewers.submit(self._look_again, slow, call, suspect)
         return True
 
-    def _look_again(self, slow: Cascade, call: _Call, cases: list[Case], suspect: list[Case]) -> None:
+    def _look_again(self, slow: Cascade, call: Call, suspect: list[Case]) -> None:
         try:
             reports = [] if call.future.done() else slow.review(suspect, self._clock)  # its request may be gone
         except Exception:  # the border of a background task, as above
             LOGGER.exception("reviewing a text failed")
             _tell(call.loop, _fail, [call], JudgeBroken("reviewing failed"))
         else:
-            _tell(call.loop, self._settle, [(call, [case.finding() for case in cases])], reports)
+            _tell(call.loop, self._settle, [call], reports)
         finally:
-            with self._changed:
+            with self._turn:
                 self._reviews -= 1
 
-    def _settle(self, settled: list[tuple[_Call, list[Finding]]], reports: list[StageReport]) -> None:
-        for call, findings in settled:
+    def _settle(self, settled: list[Call], reports: list[StageReport]) -> None:
+        for call in settled:
             if not call.future.done():
-                call.future.set_result(findings)
+                call.future.set_result(None)
         if reports:
             self._observer.observe(StagesObserved(reports))
 
@@ -222,7 +227,7 @@ def _awaits(slow: Cascade, case: Case) -> bool:
     return any(review.wanted(e) for review in slow.reviews for e, _ in case.suspects.values())
 
 
-def _fail(calls: list[_Call], fault: JudgeFault) -> None:
+def _fail(calls: Sequence[Call], fault: JudgeFault) -> None:
     for call in calls:
         if not call.future.done():
             call.future.set_exception(fault)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -74,7 +75,10 @@ class Clockwork:
 
 @dataclass(slots=True)
 class Exchange:
-    """One request that was read and is being answered. `outcome` only grows stronger while it succeeds."""
+    """One request that was read and is being answered. `outcome` only grows stronger while it succeeds.
+
+    `grid_s`: seconds between the moments, counted from the beginning of the request, at which an ending may leave.
+    """
 
     caller: Caller
     dialect: Dialect
@@ -89,10 +93,16 @@ class Exchange:
     leaked: int | None = None
     dropped: int = 0
     names: dict[str, None] = field(default_factory=dict)
+    grid_s: float = 0.0
 
     def now(self) -> float:
         """Seconds on the caller's clock."""
         return self.caller.clock()
+
+    async def on_grid(self) -> None:
+        """Wait for the next moment at which an ending may leave: what took the verdict how long does not show then."""
+        if self.grid_s > 0.0:
+            await asyncio.sleep(self.grid_s - (self.now() - self.times.began) % self.grid_s)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

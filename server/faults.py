@@ -40,6 +40,13 @@ class GuardUnavailable(ApplicationFault):
         self.stages = tuple(stages)
 
 
+class RequestLate(ApplicationFault):
+    """The whole answer took longer than a request may take."""
+
+    def __init__(self) -> None:
+        super().__init__("this request took too long")
+
+
 class UpstreamFault(ApplicationFault):
     """The model server failed us."""
 
@@ -110,7 +117,9 @@ def told_of(fault: Exception) -> Told:
         case TooBusy():
             told = Told(429, _LIMIT, "too_busy", str(fault), _CLIENT, retry_after=str(fault.retry_after_s))
         case JudgeBusy():
-            told = Told(429, _LIMIT, "too_busy", _OVERLOADED, _UNAVAILABLE, retry_after=_RETRY)
+            told = Told(429, _LIMIT, "too_busy", _OVERLOADED, _UNAVAILABLE, retry_after=str(fault.retry_after_s))
+        case RequestLate():
+            told = Told(504, _SERVER, "request_timeout", str(fault), _UNAVAILABLE)
         case GuardUnavailable() | JudgeFault():
             told = Told(503, _SERVER, "guard_unavailable", _UNCHECKED, _UNAVAILABLE, retry_after=_RETRY)
         case UpstreamFault():

@@ -21,6 +21,10 @@ _RESUMED: Final = 600
 """Characters of an earlier stretch of a channel that are judged again with its next stretch."""
 
 
+Asked = list[tuple[Lane, tuple[Window, ...]]]
+"""Lanes, and the windows that each needs verdicts on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guarded:
     """What became of one choice. `leaked` and `held` in characters."""
@@ -58,8 +62,9 @@ class AnswerGuard:
         """One more event; what belongs to a stopped choice is the caller's to leave out."""
         for piece in held.frame.pieces:
             self._lane(piece.channel).feed(held, piece)
-        for choice in held.frame.ends:
-            self.finish(choice)
+        if held.frame.ends:
+            for choice in held.frame.ends:
+                self.finish(choice)
 
     def finish(self, choice: int) -> None:
         """No more text of this choice comes."""
@@ -74,15 +79,16 @@ class AnswerGuard:
 
     async def settle(self) -> None:
         """Judge what must be judged until every lane rests."""
-        while self._active:
-            asked = self._run()
-            if not asked:
-                return
-            verdicts = await self._judge.answer([window for _, windows in asked for window in windows])
-            at = 0
-            for lane, windows in asked:
-                lane.machine.resolve(verdicts[at : at + len(windows)])
-                at += len(windows)
+        while asked := self.run():
+            await self.judge(asked)
+
+    async def judge(self, asked: Asked) -> None:
+        """Give the lanes the verdicts that `run` said they need."""
+        verdicts = await self._judge.answer([window for _, windows in asked for window in windows])
+        at = 0
+        for lane, windows in asked:
+            lane.machine.resolve(verdicts[at : at + len(windows)])
+            at += len(windows)
 
     def guarded(self, choice: int) -> Guarded:
         """What became of a choice so far."""
@@ -92,25 +98,26 @@ class AnswerGuard:
         leaked = sum(lane.machine.leaked for lane in lanes)
         return Guarded(verdict, stopped.stop if stopped else None, any(lane.redacted for lane in lanes), leaked)
 
-    def _run(self) -> list[tuple[Lane, tuple[Window, ...]]]:
+    def run(self) -> Asked:
         """Let every lane go on; answers those that need verdicts."""
-        asked = []
-        resting = []
+        asked: Asked = []
+        over = False
         for lane in self._active:
-            choice = lane.channel.choice
-            if choice in self.stops:
+            if self.stops and lane.channel.choice in self.stops:
+                over = True
                 continue
             windows = lane.run()
             self.held = max(self.held, lane.machine.held)
-            if lane.stop is not None:
-                self._stop(lane)
-                continue
-            if not lane.over:
-                resting.append(lane)
-            if windows:
+            if lane.over:
+                over = True
+                if lane.stop is not None:
+                    self._stop(lane)
+            elif windows:
                 asked.append((lane, windows))
-        self._active = resting
-        return [(lane, windows) for lane, windows in asked if lane.channel.choice not in self.stops]
+        if over:
+            self._active = [lane for lane in self._active if not lane.over and lane.channel.choice not in self.stops]
+            asked = [(lane, windows) for lane, windows in asked if lane.channel.choice not in self.stops]
+        return asked
 
     def _stop(self, lane: Lane) -> None:
         choice = lane.channel.choice
@@ -121,7 +128,7 @@ class AnswerGuard:
 
     def _lane(self, channel: Channel) -> Lane:
         speaking = self._speaking.get(channel.choice)
-        if speaking is not None and speaking.channel == channel:
+        if speaking is not None and (speaking.channel is channel or speaking.channel == channel):
             return speaking
         if speaking is not None:
             speaking.end()
@@ -140,5 +147,6 @@ class AnswerGuard:
             redaction=self._redaction,
             context=self._question(channel.choice),
             hold_whole=channel.hold_whole,
+            adaptive=self._judge.view.adaptive,
         )
         return self._judge.machine(plan)

@@ -10,8 +10,9 @@ from typing import Final, Protocol
 from guard.cascade import Cascade, Finding
 from guard.detector import Watcher, Window
 from guard.events import Check, Done, NeedText, Stop
+from guard.glance import Glance
 from guard.plan import StreamPlan
-from guard.policy import FailureRule, Rules, Streaming
+from guard.policy import Adaptive, FailureRule, Rules, Streaming
 from guard.scan import combine
 from guard.segments import WindowRule
 from guard.stream import StreamMachine
@@ -24,10 +25,8 @@ from server.observation import Degraded, DegradedReason, Observer
 from server.prompt_cache import PromptCache
 from server.prompt_windows import prompt_windows
 
-NEAR: Final = 0.9
-"""A prompt that scores at least this share of a threshold makes its answer strict from the first word."""
 _SLICE: Final = 32  # windows of a long prompt that are asked for at once: others get their turn between
-_SHORT: Final = 50_000  # characters
+_SHORT: Final = 2_000  # characters that are read without leaving the event loop
 _JUDGE: Final = "judge"
 
 
@@ -56,12 +55,16 @@ class View(Protocol):
     def kinds(self) -> Collection[Kind]: ...
     @property
     def empty(self) -> bool: ...
+    @property
+    def adaptive(self) -> Adaptive: ...
     def watcher(self) -> Watcher: ...
+    def glance(self) -> Glance | None: ...
 
 
 class Batches(Protocol):
-    """Judges windows off the event loop; `server.batching.Batcher` is the one that is served."""
+    """Judges windows without holding up the event loop; `server.batching.Batcher` is the one that is served."""
 
+    def admit(self) -> None: ...
     async def judge(self, cascade: Cascade, windows: Sequence[Window]) -> list[Finding]: ...
 
 
@@ -69,8 +72,7 @@ class Batches(Protocol):
 class Judge:
     """Judges by one view. `own` is what the user supplied, `seen` what was found in prompts before.
 
-    `peaks` collects the highest score per kind in the answer, `prompt_peaks` in the conversation; `busy` is a sign of
-    overload.
+    `peaks` collects the highest score per kind in the answer, `prompt_peaks` in the conversation.
     """
 
     view: View
@@ -80,7 +82,14 @@ class Judge:
     seen: PromptCache = field(default_factory=PromptCache)
     peaks: dict[Kind, float] = field(default_factory=dict)
     prompt_peaks: dict[Kind, float] = field(default_factory=dict)
-    busy: JudgeBusy | None = None
+
+    def admit(self) -> None:
+        """Raise `JudgeBusy` when too much waits to be judged to begin another request."""
+        try:
+            self.batches.admit()
+        except JudgeBusy:
+            self.observer.observe(Degraded(_JUDGE, DegradedReason.BUSY))
+            raise
 
     async def answer(self, windows: Sequence[Window]) -> list[Verdict]:
         """One verdict per window of an answer. What cannot be told is decided by the failure rule."""
@@ -99,7 +108,8 @@ class Judge:
         def decide(found: Sequence[Match]) -> Verdict:
             return rules.decide(found, Side.ANSWER, weaken=weaken)
 
-        return StreamMachine(plan, watcher, decide)
+        glance = self.view.glance() if plan.streaming is Streaming.ADAPTIVE else None
+        return StreamMachine(plan, watcher, decide, glance)
 
     async def whole(self, text: str, context: str = "") -> Verdict:
         """The verdict on a text that is at hand, judged as strictly as a stream can be."""
@@ -126,7 +136,8 @@ class Judge:
         _raise_peaks(self.prompt_peaks, dict.fromkeys(self.view.kinds, 0.0) | peaks)
         told = [(w, f) for w, f in zip(windows, findings, strict=True) if f.matches or f.failed or f.suspects]
         verdicts = await self._verdicts([w for w, _ in told], [f for _, f in told], Side.PROMPT)
-        near = bool(told) or _is_near(peaks, cascade)  # what the user may say is no reason to trust the answer
+        # What the user may say is no reason to trust the answer.
+        near = bool(told) or _is_near(peaks, cascade, self.view.adaptive.strict_near)
         return PromptJudgement(tuple(v for v in verdicts if v.matches or v.failed), near)
 
     async def _windows(self, texts: Sequence[str], together: Sequence[Sequence[str]]) -> list[Window]:
@@ -156,15 +167,12 @@ class Judge:
     def refuse(self, verdict: Verdict, side: Side = Side.ANSWER) -> None:
         """Raise when a verdict stops only because something could not be told: that is no suppression."""
         if verdict.failed and not self.view.rules.decide(verdict.matches, side).action.stops:
-            if self.busy is not None:
-                raise self.busy
             raise GuardUnavailable(DegradedReason.DETECTOR, verdict.failed)
 
     async def _findings(self, cascade: Cascade, windows: Sequence[Window]) -> list[Finding]:
         try:
             findings = await self.batches.judge(cascade, windows)
         except JudgeFault as fault:
-            self.busy = fault if isinstance(fault, JudgeBusy) else None
             self.observer.observe(Degraded(_JUDGE, _reason(fault)))
             return [Finding(failed=(_JUDGE,))] * len(windows)
         for stage in dict.fromkeys(name for finding in findings for name in finding.failed):
@@ -181,8 +189,6 @@ class PromptJudgement:
 
 
 def _reason(fault: JudgeFault) -> DegradedReason:
-    if isinstance(fault, JudgeBusy):
-        return DegradedReason.BUSY
     return DegradedReason.TIMEOUT if isinstance(fault, JudgeLate) else DegradedReason.DETECTOR
 
 
@@ -192,9 +198,9 @@ def _raise_peaks(peaks: dict[Kind, float], seen: Mapping[Kind, float]) -> None:
             peaks[kind] = score
 
 
-def _is_near(peaks: Mapping[Kind, float], cascade: Cascade) -> bool:
+def _is_near(peaks: Mapping[Kind, float], cascade: Cascade, share: float) -> bool:
     for stage in cascade.stages:
         for kind, threshold in stage.convict_at.items():
-            if peaks.get(kind, -1.0) >= NEAR * threshold:
+            if peaks.get(kind, -1.0) >= share * threshold:
                 return True
     return False

@@ -64,8 +64,7 @@ class _Portion:
         self.held.pending -= 1
         self.held.altered |= self.altered
         if self.altered or cut:
-            self.piece.holder[self.piece.key] = self.piece.text = "".join(self.parts or ())
-            self.held.frame.changed = True
+            self.held.frame.say(self.piece, "".join(self.parts or ()))
 
 
 class Lane:
@@ -184,12 +183,13 @@ class Outbox:
         else:
             self._queues.setdefault(held.choice, deque()).append(held)
 
-    def ready(self, closing: bool = True) -> list[Held]:
-        """Take out the events that may leave now; those about the whole answer only when `closing`."""
+    def ready(self, closing: bool = True, ending: bool = True) -> list[Held]:
+        """Take out the events that may leave now; those about the whole answer only when `closing`, those that end a
+        choice only when `ending`."""
         out: list[Held] = []
         waiting = False
         for queue in self._queues.values():
-            while queue and not queue[0].pending:
+            while queue and not queue[0].pending and (ending or not queue[0].frame.ends):
                 out.append(queue.popleft())
             waiting = waiting or bool(queue)
         if len(self._queues) > 1:

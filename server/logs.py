@@ -25,7 +25,11 @@ Value = str | int | float | bool | None
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one JSON object: at, level, event, and the fields given with `record`."""
+    """Formats a record as one JSON object: at, level, event, `worker` in a worker, and the fields given to `record`."""
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._common: dict[str, object] = {} if worker is None else {"worker": worker}
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -33,6 +37,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": _event(record),
+            **self._common,
         }
         fields = getattr(record, "lethe", None)
         if isinstance(fields, Mapping):
@@ -60,10 +65,10 @@ def places(error: BaseException) -> list[str]:
     return lines
 
 
-def configure_logs(level: str, stream: TextIO | None = None) -> None:
-    """Send every record of this process to `stream` (stderr) as JSON lines."""
+def configure_logs(level: str, stream: TextIO | None = None, worker: int | None = None) -> None:
+    """Send every record of this process to `stream` (stderr) as JSON lines; each says which worker wrote it."""
     out = logging.StreamHandler(stream or sys.stderr)
-    out.setFormatter(JsonLines())
+    out.setFormatter(JsonLines(worker))
     root = logging.getLogger()
     root.handlers[:] = [out]
     root.setLevel(level.upper())
@@ -88,6 +93,8 @@ class RequestLog:
 
     def observe(self, seen: Observation) -> None:
         """Log a request that is over, or what an in-context rule let pass."""
+        if not LOGGER.isEnabledFor(logging.INFO):
+            return
         if isinstance(seen, InContextObserved):
             about: dict[str, Value] = {"request_id": seen.request_id, "entry_id": seen.entry_id}
             record("in_context", fields={**about, "side": seen.side.value, "rule": seen.rule.value})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -17,8 +18,10 @@ from server.judges.judge import JudgeOutcome
 from server.observation import DegradedReason, RequestOutcome, RewriteOutcome, UpstreamReason
 
 OTHER: Final = "other"
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_LAGS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _CHARACTERS: Final = (0, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 _SCORES: Final = (*(round(0.05 * n, 2) for n in range(1, 20)), 0.97, 0.99, 1.0)
 
@@ -44,6 +47,14 @@ _REQUEST_OUTCOMES: Final = tuple(outcome.value for outcome in RequestOutcome)
 Values = tuple[str, ...] | None
 
 
+class Across(StrEnum):
+    """What the workers of a server make of a metric together."""
+
+    SUM = "sum"
+    LEAST = "least"
+    MOST = "most"
+
+
 @dataclass(frozen=True, slots=True)
 class Declaration:
     """One metric. `labels` maps each label to its closed set of values, or None for names that operators chose."""
@@ -53,6 +64,16 @@ class Declaration:
     help: str
     labels: Mapping[str, Values] = field(default_factory=dict)
     buckets: tuple[float, ...] = ()
+    across: Across = Across.SUM  # counters and histograms are always added up
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One series as it stands: counters and gauges by name, histograms as `…_bucket`, `…_sum` and `…_count`."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    value: float
 
 
 _SUPPRESSED: Final[Mapping[str, Values]] = {
@@ -87,7 +108,7 @@ DECLARATIONS: Final = (
         "lethe_rewrites_total",
         "counter",
         "rewrites tried",
-        {"strategy": ("regenerate",), "outcome": tuple(outcome.value for outcome in RewriteOutcome)},
+        {"strategy": ("continue", "regenerate"), "outcome": tuple(outcome.value for outcome in RewriteOutcome)},
     ),
     Declaration(
         "lethe_judge_calls_total",
@@ -125,10 +146,21 @@ DECLARATIONS: Final = (
     Declaration(
         "lethe_match_score", "histogram", "highest score per judged text, passes included", {"kind": _KINDS}, _SCORES
     ),
-    Declaration("lethe_index_entries", "gauge", "entries that are served", {"namespace": None, "kind": _KINDS}),
-    Declaration("lethe_index_revision", "gauge", "revision that is served"),
+    Declaration(
+        "lethe_index_entries",
+        "gauge",
+        "entries that are served",
+        {"namespace": None, "kind": _KINDS},
+        across=Across.MOST,
+    ),
+    Declaration("lethe_index_revision", "gauge", "revision that every worker serves", across=Across.LEAST),
     Declaration("lethe_index_apply_seconds", "histogram", "from a write to serving it", buckets=_SECONDS),
-    Declaration("lethe_replica_lag_revisions", "gauge", "revisions that the slowest live replica is behind"),
+    Declaration(
+        "lethe_replica_lag_revisions",
+        "gauge",
+        "revisions that the slowest live replica is behind",
+        across=Across.MOST,
+    ),
     Declaration(
         "lethe_degraded_total",
         "counter",
@@ -149,6 +181,10 @@ DECLARATIONS: Final = (
         {"reason": tuple(reason.value for reason in UpstreamReason)},
     ),
     Declaration("lethe_inflight_streams", "gauge", "streams that are open now"),
+    Declaration(
+        "lethe_event_loop_lag_seconds", "histogram", "how late what is ready to run gets its turn", buckets=_LAGS
+    ),
+    Declaration("lethe_worker_restarts_total", "counter", "workers that ended by themselves and were started again"),
     Declaration(
         "lethe_dropped_fields_total", "counter", "unknown fields that were not passed on", {"dialect": _DIALECTS}
     ),
@@ -205,6 +241,14 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
         return generate_latest(self._registry)
+
+    def samples(self) -> list[Sample]:
+        """Every series as it stands, for whoever adds up several processes."""
+        return [
+            Sample(sample.name, tuple(sample.labels.items()), sample.value)
+            for family in self._registry.collect()
+            for sample in family.samples
+        ]
 
     def _closed(self, name: str, labels: Mapping[str, str]) -> dict[str, str]:
         allowed = self._declared[name].labels

@@ -55,6 +55,7 @@ class RewriteOutcome(StrEnum):
 
     VERIFIED = "verified"
     EXHAUSTED = "exhausted"
+    UNSUPPORTED = "unsupported"  # the model server cannot continue a text
     ERROR = "error"
 
 

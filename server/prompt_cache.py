@@ -48,7 +48,7 @@ class PromptCache:
         for window, finding in zip(windows, findings, strict=True):
             if not finding.failed and not finding.suspects:
                 self._known[self._place(identity, window)] = identity, finding
-        while len(self._known) > self.most:
+        while len(self._known) > self.most or self._oldest_is_dead():
             self._known.popitem(last=False)
 
     def _find(self, place: bytes, identity: Identity) -> Finding | None:
@@ -57,6 +57,11 @@ class PromptCache:
             return None
         self._known.move_to_end(place)
         return found[1]
+
+    def _oldest_is_dead(self) -> bool:
+        """True when nobody can ask for the oldest finding any more: its snapshot is gone."""
+        oldest = next(iter(self._known.values()), None)
+        return oldest is not None and any(ref() is None for ref in oldest[0])
 
     def _place(self, identity: Identity, window: Window) -> bytes:
         told = blake2b(key=self._key, digest_size=16)

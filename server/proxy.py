@@ -17,6 +17,7 @@ from server.exchange import Caller, Clockwork, Exchange
 from server.faults import (
     ApplicationFault,
     GuardUnavailable,
+    RequestLate,
     Told,
     UpstreamFault,
     UpstreamRefused,
@@ -64,7 +65,10 @@ class Index(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Answers the requests of applications. `clock` gives seconds."""
+    """Answers the requests of applications. `clock` gives seconds; `ending_grid_s` is `Exchange.grid_s`.
+
+    A whole answer, from the question to its end, may take `timeout_s`.
+    """
 
     index: Index
     upstream: Upstream
@@ -72,6 +76,8 @@ class Proxy:
     observer: Observer
     clock: Callable[[], float] = time.perf_counter
     seen: PromptCache = field(default_factory=PromptCache)
+    ending_grid_s: float = 0.0
+    timeout_s: float = 600.0
 
     async def serve(self, dialect: Dialect, caller: Caller, body: bytes, reply: Reply) -> None:
         """Answer one request. Raises `ApplicationFault` only while nothing is known about it yet."""
@@ -82,9 +88,10 @@ class Proxy:
             raise GuardUnavailable(DegradedReason.NOT_READY)
         view = self.index.snapshot.view(caller.namespace)
         judge = Judge(view, self.batches, self.observer, InContextRule(asked.supplied), self.seen)
-        exchange = Exchange(caller, dialect, asked, view, judge, self.observer, Clockwork(began))
+        times, grid_s = Clockwork(began), self.ending_grid_s
+        exchange = Exchange(caller, dialect, asked, view, judge, self.observer, times, grid_s=grid_s)
         try:
-            await self._answer(exchange, reply)
+            await self._in_time(exchange, reply)
         except asyncio.CancelledError:
             exchange.outcome = RequestOutcome.CANCELLED
             raise
@@ -93,10 +100,21 @@ class Proxy:
         finally:
             exchange.over()
 
+    async def _in_time(self, exchange: Exchange, reply: Reply) -> None:
+        deadline = asyncio.timeout(self.timeout_s)
+        try:
+            async with deadline:
+                await self._answer(exchange, reply)
+        except TimeoutError as cause:
+            if deadline.expired():
+                raise RequestLate from cause
+            raise
+
     async def _answer(self, exchange: Exchange, reply: Reply) -> None:
         view, asked = exchange.view, exchange.asked
         guard: AnswerGuard | None = None
         if not view.empty:
+            exchange.judge.admit()
             judgement = await exchange.judge.prompt(asked.texts, asked.together)
             verdict = combine(judgement.verdicts, view.revision)
             exchange.decided(Side.PROMPT, verdict)
@@ -158,6 +176,7 @@ class Proxy:
         head = dialect.blank(asked, exchange.caller.request_id, int(time.time()))
         endings = [Ending(choice, refusal, "content_filter", True) for choice in range(asked.choices)]
         usage = _usage_of_refusal(asked, refusal)
+        await exchange.on_grid()
         if asked.stream:
             events = [event for ending in endings for event in dialect.ending(head, ending)]
             if asked.include_usage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 Scope = MutableMapping[str, Any]
@@ -11,8 +11,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-JSON: Final = "application/json"
-EVENTS: Final = "text/event-stream; charset=utf-8"
+JSON: Final = b"application/json"
+EVENTS: Final = b"text/event-stream; charset=utf-8"
 
 
 class Reply:
@@ -24,27 +24,28 @@ class Reply:
 
     async def whole(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """A complete JSON answer."""
-        length = {"content-length": str(len(body))}
-        await self._start(status, JSON, {**length, **(headers or {})})
+        more = [(b"content-length", b"%d" % len(body))]
+        for name, value in (headers or {}).items():
+            more.append((name.encode("ascii"), value.encode("latin-1")))
+        await self._start(status, JSON, more)
         await self._send({"type": "http.response.body", "body": body})
 
     async def write(self, body: bytes) -> None:
         """More of a stream, which starts with the first of it."""
         if not self.started:
-            await self._start(200, EVENTS, {})
+            await self._start(200, EVENTS)
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def finish(self) -> None:
         """The stream is complete."""
         if not self.started:
-            await self._start(200, EVENTS, {})
+            await self._start(200, EVENTS)
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def _start(self, status: int, content_type: str, headers: Mapping[str, str]) -> None:
+    async def _start(self, status: int, content_type: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
         self.started = True
-        told = {"content-type": content_type, "x-request-id": self._request_id, **headers}
-        raw = [(name.encode("ascii"), value.encode("latin-1")) for name, value in told.items()]
-        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+        told = [(b"content-type", content_type), (b"x-request-id", self._request_id.encode("ascii")), *more]
+        await self._send({"type": "http.response.start", "status": status, "headers": told})
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -53,20 +54,37 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
 
 async def while_connected(receive: Receive, work: Awaitable[None]) -> bool:
-    """Do `work`, and cancel it the moment the client leaves; False when it left."""
-    doing = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(receive))
+    """Do `work`, and cancel it the moment the client leaves; False when it left. Costs one task, which listens."""
+    doing = asyncio.current_task()
+    assert doing is not None
+    gone = False
+
+    async def listen() -> None:
+        nonlocal gone
+        try:
+            await _left(receive)
+        finally:
+            gone = not leaving.cancelling()
+            if gone:
+                doing.cancel()
+
+    leaving = asyncio.ensure_future(listen())
     try:
-        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if doing.done():
-            doing.result()
-            return True
+        await work
+    except asyncio.CancelledError:
+        if not gone or doing.uncancel():  # someone else wants it to end too
+            raise
         return False
+    except Exception:
+        if gone:  # nobody is told any more
+            doing.uncancel()
+            return False
+        raise
     finally:
         leaving.cancel()
-        if not doing.done():
-            doing.cancel()
-            await asyncio.wait({doing})
+    if gone:
+        doing.uncancel()
+    return not gone
 
 
 async def _left(receive: Receive) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
+from index.base import Bases
 from index.calibration import calibration_for
 from index.embedder import Embedder, load_embedder
 from index.entry import Content
@@ -30,6 +32,7 @@ from server.judges.choice import open_judge
 from server.judges.judge import JudgeOutcome, ModelJudge
 from server.limits import Gate
 from server.logs import RequestLog, record
+from server.loop_lag import watch_lag
 from server.metering import Meter
 from server.metrics import Metrics
 from server.observation import Observer, Observers
@@ -45,6 +48,7 @@ OPERATOR_CALLS: Final = 64
 """Operator calls at work at once: few, so that they cannot crowd out applications, and apart from those."""
 
 _INDEX_THREADS: Final = 4
+_SWITCH_S: Final = 0.0005  # how long a judging thread may keep the interpreter while the event loop wants it
 _WAIT_SLICE_S: Final = 1.0  # so that a server that ends is not held up by a thread that waits
 
 
@@ -129,7 +133,7 @@ def open_index(settings: Settings, store: Store, replica_name: str) -> ForgetInd
 
 
 def _open_served(
-    settings: Settings, store: Store, metrics: Metrics, embedder: Embedder | None
+    settings: Settings, store: Store, metrics: Metrics, embedder: Embedder | None, bases: Bases | None
 ) -> tuple[ForgetIndex, ModelJudge | None]:
     """The index that is served, not started, and the judge that its reviews ask."""
     sealer = open_sealer(settings)
@@ -142,25 +146,35 @@ def _open_served(
 
     judge = open_judge(settings, reveal, count)
     instruments = replace(open_instruments(settings, store, embedder), judge=judge)
-    return ForgetIndex(store, instruments, sealer, settings.replica_name), judge
+    return ForgetIndex(store, instruments, sealer, settings.replica_name, bases=bases), judge
+
+
+def _open_access(settings: Settings, keys: KeyRing, generated_key: str | None) -> Access:
+    access = Access(keys, settings.admin_key.get_secret_value() if settings.admin_key else None, generated_key)
+    for host in (settings.host, settings.metrics_host or settings.host):
+        refuse_open_host(access, host)
+    return access
 
 
 @asynccontextmanager
-async def open_service(settings: Settings, embedder: Embedder | None = None) -> AsyncIterator[Service]:
+async def open_service(
+    settings: Settings,
+    embedder: Embedder | None = None,
+    generated_key: str | None = None,
+    bases: Bases | None = None,
+) -> AsyncIterator[Service]:
     """Compose the service; it is ready to serve when the block begins. Raises `StartRefused`, `StoreUnavailable`.
 
-    `embedder` is one that is loaded already.
+    `embedder` is one that is loaded already. `generated_key` and `bases` are what workers of one server share.
     """
+    sys.setswitchinterval(_SWITCH_S)
     async with AsyncExitStack() as stack:
         store = open_store(settings.store)
         stack.callback(store.close)
         keys = KeyRing(store)
-        access = Access(keys, settings.admin_key.get_secret_value() if settings.admin_key else None)
-        refuse_open_host(access, settings.host)
-        if settings.metrics_host is not None:
-            refuse_open_host(access, settings.metrics_host)
+        access = _open_access(settings, keys, generated_key)
         metrics = Metrics()
-        index, judge = await asyncio.to_thread(_open_served, settings, store, metrics, embedder)
+        index, judge = await asyncio.to_thread(_open_served, settings, store, metrics, embedder, bases)
         if judge is not None:
             stack.callback(judge.close)
         if interrupted := store.interrupt_jobs(settings.replica_name):
@@ -180,8 +194,7 @@ async def open_service(settings: Settings, embedder: Embedder | None = None) -> 
         observers = Observers((meter, journal, scores, RequestLog()))
         meter.serving(index.snapshot)
         index.applied(meter.applied)
-        limits = BatchLimits(settings.judge_threads, settings.reviewer_threads, timeout_s=settings.judge_timeout_s)
-        batcher = Batcher(limits, observers, time.perf_counter)
+        batcher = Batcher(_batch_limits(settings), observers, time.perf_counter)
         stack.callback(batcher.close)
         upstream = _upstream(settings)
         stack.push_async_callback(upstream.close)
@@ -190,7 +203,17 @@ async def open_service(settings: Settings, embedder: Embedder | None = None) -> 
             settings, index, keys, access, upstream, batcher, observers, metrics, *gates, threads, waiters
         )
         stack.push_async_callback(_end_running, service)
+        service.keep(asyncio.create_task(watch_lag(partial(metrics.observe, "lethe_event_loop_lag_seconds"))))
         yield service
+
+
+def _batch_limits(settings: Settings) -> BatchLimits:
+    return BatchLimits(
+        settings.judge_threads,
+        settings.reviewer_threads,
+        timeout_s=settings.judge_timeout_s,
+        longest_wait_s=settings.judge_backlog_s,
+    )
 
 
 def _upstream(settings: Settings) -> Upstream:

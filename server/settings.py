@@ -54,7 +54,7 @@ class Settings(BaseModel):
     upstream: str = Field("http://127.0.0.1:8000", description="base URL of the model server to guard, without /v1")
     host: str = Field("127.0.0.1", description="address to listen on; other than loopback needs an access key")
     port: Port = Field(8080, description="port of both sides; 0 takes a free one")
-    workers: int = Field(1, ge=1, description="processes; this version runs exactly 1")
+    workers: int = Field(1, ge=1, le=64, description="processes that share the port, the index and the limits")
     store: str = Field("sqlite:///lethe.db", description="where the forget index is kept: sqlite:///PATH")
     embedder: str = Field("bundled", description="`bundled`, or any sentence-transformers name or path")
     embedder_backend: Literal["auto", "torch-float32", "torch-bfloat16"] = Field(
@@ -83,7 +83,18 @@ class Settings(BaseModel):
     )
     max_body_bytes: int = Field(10_000_000, ge=1_000, description="longest request body, imports excepted")
     max_concurrency: int = Field(256, ge=1, description="requests at work at once; the next one gets 429")
+    ending_grid_ms: int = Field(
+        50,
+        ge=0,
+        le=10_000,
+        description="refusals and rewrites leave at multiples of so many milliseconds since their request began, so "
+        "that their delay does not tell what found the match; 0 sends them at once",
+    )
+    request_timeout_s: Seconds = Field(600.0, description="longest a whole request may take, from question to answer")
     judge_timeout_s: Seconds = Field(10.0, description="longest a text may wait for its verdict")
+    judge_backlog_s: Seconds = Field(
+        5.0, description="a new request gets 429 while its first verdict would have to wait longer than this"
+    )
     judge_threads: int = Field(1, ge=1, le=64, description="threads that judge texts")
     reviewer_threads: int = Field(
         4, ge=1, le=64, description="texts that may wait for the judge model at once, so that others need not"
@@ -127,13 +138,6 @@ class Settings(BaseModel):
         base = value.rstrip("/")
         return base if urlsplit(base).path else base + "/v1"
 
-    @field_validator("workers")
-    @classmethod
-    def _is_one(cls, value: int) -> int:
-        if value != 1:
-            raise ValueError("this version runs one worker; use --judge-threads for more cores")
-        return value
-
     @field_validator("store")
     @classmethod
     def _is_sqlite(cls, value: str) -> str:
@@ -145,6 +149,12 @@ class Settings(BaseModel):
     def _is_hard_to_guess(self) -> Self:
         if self.admin_key is not None and len(self.admin_key.get_secret_value()) < 16 and not is_loopback(self.host):
             raise ValueError("LETHE_ADMIN_KEY must have at least 16 characters on an address other than loopback")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_its_store_in_a_file(self) -> Self:
+        if self.workers > 1 and self.store == "sqlite:///:memory:":
+            raise ValueError("--store sqlite:///:memory: belongs to one process: give a file, or --workers 1")
         return self
 
     @model_validator(mode="after")

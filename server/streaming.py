@@ -20,7 +20,8 @@ from server.dialects.dialect import (
     encode_events,
     encode_frame,
 )
-from server.dialects.sse import KEEP_ALIVE, SseBroken, SseComment, SseEvent, SseReader
+from server.dialects.shape import Shapes
+from server.dialects.sse import END, KEEP_ALIVE, SseBroken, SseComment, SseEvent, SseReader
 from server.exchange import Exchange
 from server.faults import UpstreamFault, UpstreamSpoke
 from server.guarding import AnswerGuard
@@ -38,12 +39,15 @@ class AnswerStream:
     def __init__(self, exchange: Exchange, guard: AnswerGuard | None, remedies: Remedies, reply: Reply) -> None:
         self._exchange, self._guard, self._remedies, self._reply = exchange, guard, remedies, reply
         self._dialect = exchange.dialect
+        self._reader, self._shapes = SseReader(), Shapes(exchange.dialect.event)
+        self._arrived = 0.0  # when the bytes came that are looked at now
         self._outbox, self._tally = Outbox(), Tally()
         self._running = set(range(exchange.asked.choices))  # choices that upstream still speaks for
+        self._last: list[Held] = []  # what leaves once upstream is left
         self._stopped: dict[int, bool] = {}  # choice: its remedy was sent
         self._opened: set[int] = set()
         self._head: Json = {}
-        self._counts: bool | None = None  # whether upstream counts in every event; known after the first
+        self._counts: bool | None = None  # whether every event has a count that only we want; known after the first
         self._final_usage: Json | None = None
         self._done = self._alive = False
 
@@ -51,12 +55,19 @@ class AnswerStream:
         """Pass the answer on until upstream is done or nothing more is wanted of it. Raises `UpstreamFault`."""
         if not answer.content_type.startswith("text/event-stream"):
             raise UpstreamFault(UpstreamReason.PROTOCOL, "the model server did not answer with a stream")
-        exchange, reader = self._exchange, SseReader()
+        exchange, reader, times = self._exchange, self._reader, self._exchange.times
         try:
             while True:
-                with exchange.waiting():
+                asked = exchange.now()
+                try:
                     data = await answer.read()
-                self._take_all(reader.feed(data) if data else reader.end())
+                finally:
+                    self._arrived = exchange.now()
+                    times.waited += self._arrived - asked
+                if data:
+                    self._take_bytes(data)
+                else:
+                    self._take_all(reader.end())
                 await self._settle()
                 if self._done:
                     await answer.rest()
@@ -72,6 +83,8 @@ class AnswerStream:
 
     async def close(self) -> None:
         """Upstream is left: send what remains to be said by us."""
+        last, self._last = self._last, []
+        await self._send(last)
         await self._remedy()
         await self._send(self._outbox.ready())
         if self._stopped and not self._done:
@@ -97,12 +110,54 @@ class AnswerStream:
 
     # -- taking --
 
+    def _take_bytes(self, data: bytes) -> None:
+        """Take what came: events of a known shape by that, the others one by one in full."""
+        at, length = 0, len(data)
+        while at < length and not self._done:
+            if self._reader.idle:
+                at = self._take_known(data, at)
+            end = data.find(END, at) + len(END)
+            end = length if end < len(END) else end
+            if at < end:
+                self._take_all(self._reader.feed(data if end - at == length else data[at:end]))
+            at = end
+
+    def _take_known(self, data: bytes, at: int) -> int:
+        """Take the events from data[at] on that have a known shape; answers where another begins."""
+        begin, length, count, choice = at, len(data), 0, 0
+        while at < length and (found := self._shapes.find(data, at)):
+            shape, text, end, usage = found
+            choice = shape.channel.choice
+            if self._guard is not None and choice not in self._stopped:
+                frame = self._shapes.frame(data if end - at == length else data[at:end], shape, text, usage)
+                held = Held(frame, self._arrived)
+                self._take_choice(frame, held)
+                self._outbox.add(held)
+            count, at = count + 1, end
+        if count and self._guard is None:
+            self._pass(data if at - begin == length else data[begin:at], choice, count)
+        return at
+
+    def _pass(self, raw: bytes, choice: int, count: int) -> None:
+        """Events that nobody looks at leave as they came, in the moment in which they came."""
+        frame, times = Frame(raw), self._exchange.times
+        frame.choices = (choice,)
+        self._outbox.add(Held(frame, self._arrived))
+        if times.first_text is None:
+            times.first_text = self._arrived
+        if times.first_sent is None:
+            times.first_sent = self._arrived
+            count -= 1
+        times.delayed += count
+
     def _take_all(self, events: Iterable[SseEvent | SseComment]) -> None:
         for event in events:
             if isinstance(event, SseComment):
                 self._alive = True
                 continue
-            for frame in self._dialect.event(event):
+            frames = self._dialect.event(event)
+            self._shapes.learn(event, frames)
+            for frame in frames:
                 self._exchange.note(frame)
                 self._take(frame)
             if self._done:
@@ -111,7 +166,7 @@ class AnswerStream:
     def _take(self, frame: Frame) -> None:
         if frame.kind is FrameKind.ERROR:
             raise UpstreamSpoke(frame.body)
-        held = Held(frame, self._exchange.now())
+        held = Held(frame, self._arrived)
         if frame.kind is FrameKind.DONE:
             self._done = True
             self._running.clear()
@@ -126,19 +181,24 @@ class AnswerStream:
         self._outbox.add(held)
 
     def _take_choice(self, frame: Frame, held: Held) -> None:
-        asked, times = self._exchange.asked, self._exchange.times
-        if not 0 <= frame.choices[0] < asked.choices:
+        if not 0 <= frame.choices[0] < self._exchange.asked.choices:
             raise UpstreamFault(UpstreamReason.PROTOCOL, "the model server sent a choice that nobody asked for")
-        self._head = self._head or frame.body
         if self._counts is None:
-            self._counts = frame.usage is not None
-        if self._counts and self._guard is not None and asked.include_usage and not asked.continuous_usage:
+            self._begin(frame)
+        if self._counts:
             self._dialect.forget_usage(frame)
-        if frame.pieces and times.first_text is None:
-            times.first_text = held.arrived
-        self._running.difference_update(frame.ends)
+        if frame.pieces and self._exchange.times.first_text is None:
+            self._exchange.times.first_text = held.arrived
+        if frame.ends:
+            self._running.difference_update(frame.ends)
         if self._guard is not None:
             self._guard.take(held)
+
+    def _begin(self, frame: Frame) -> None:
+        asked = self._exchange.asked
+        self._head = frame.body
+        unwanted = self._guard is not None and asked.include_usage and not asked.continuous_usage
+        self._counts = frame.usage is not None and unwanted
 
     # -- leaving --
 
@@ -147,24 +207,38 @@ class AnswerStream:
         guard = self._guard
         leaving: list[Held] = []
         if guard is not None:
-            await guard.settle()
-            for choice in guard.stops.keys() - self._stopped.keys():
-                self._stopped[choice] = False
-                self._running.discard(choice)
-                leaving.extend(self._outbox.cut(choice))
+            while asked := guard.run():
+                await self._send(self._outbox.ready(closing=False, ending=False))  # need not wait for the verdicts
+                await guard.judge(asked)
+            if guard.stops:
+                leaving = self._cut(guard)
+        settled = not self._stopped or all(self._stopped.values())
+        ready = self._outbox.ready(closing=settled)
+        ready = [*leaving, *ready] if leaving else ready
+        if remedies and self._stopped and not self._running:
+            self._last += ready  # upstream is left first: a client that reads slowly does not keep it at work
+            return
+        await self._send(ready)
+        if remedies and self._stopped and self._running:
+            await self._remedy()  # others still speak; else upstream is left first
+
+    def _cut(self, guard: AnswerGuard) -> list[Held]:
+        """What may leave of the choices that were stopped just now."""
+        leaving: list[Held] = []
+        for choice in guard.stops.keys() - self._stopped.keys():
+            self._stopped[choice] = False
+            self._running.discard(choice)
+            leaving.extend(self._outbox.cut(choice))
         for held in leaving:
             if held.frame.ends:
                 self._dialect.unfinish(held.frame)
-        settled = all(self._stopped.values())
-        await self._send([*leaving, *self._outbox.ready(closing=settled)])
-        if remedies and self._running:
-            await self._remedy()  # others still speak; else upstream is left first
+        return leaving
 
     async def _send(self, leaving: list[Held]) -> None:
-        data = b"".join([self._leave(held) for held in leaving])
-        if not data and self._alive and self._reply.started:
-            data = KEEP_ALIVE
-        self._alive = False
+        data = b"".join([self._leave(held) for held in leaving]) if leaving else b""
+        if self._alive:
+            data = data or (KEEP_ALIVE if self._reply.started else b"")
+            self._alive = False
         if data:
             await self._reply.write(data)
 
@@ -203,7 +277,7 @@ class AnswerStream:
             shown = self._tally.shown(choice)
             spoken = self._tally.shown(choice, self._dialect.speech)
             remedy = await self._remedies.remedy(choice, stop.verdict, shown, spoken)
-            ending = Ending(choice, remedy.text, remedy.finish_reason, choice not in self._opened)
+            ending = Ending(choice, remedy.text, remedy.finish_reason, choice not in self._opened, remedy.own)
             self._stopped[choice] = True
             self._opened.add(choice)
             self._tally.add(choice, remedy.text, remedy.tokens)

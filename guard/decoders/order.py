@@ -51,17 +51,19 @@ def _interleaved(stretch: Stretch) -> Iterator[Reading]:
                 yield Reading("interleaved", text, [(at, min(at + 2, end)) for at in range(first, end, 2)])
         words = list(_UNBROKEN.finditer(stretch.text, start, end))
         for parity in (0, 1):
-            pieces = [(stretch.text[at], at) for m in words for at in (*range(m.start() + parity, m.end(), 2), -1)]
-            text = "".join(char if at >= 0 else " " for char, at in pieces)
+            text = "".join([word[0][parity::2] + " " for word in words])
             if _plain(text):
-                yield Reading("interleaved words", text, _places(pieces))
+                yield Reading("interleaved words", text, _places(words, parity))
 
 
-def _places(pieces: list[tuple[str, int]]) -> list[tuple[int, int]]:
+def _places(words: list[re.Match[str]], parity: int) -> list[tuple[int, int]]:
+    """Where the characters stand; the blank behind a word has the place of its last one."""
     places: list[tuple[int, int]] = []
-    last = pieces[0][1]
-    for _, at in pieces:
-        last = at if at >= 0 else last
+    last = words[0].start() + parity if words[0].end() > words[0].start() + parity else -1
+    for word in words:
+        for at in range(word.start() + parity, word.end(), 2):
+            last = at
+            places.append((at, at + 1))
         places.append((last, last + 1))
     return places
 

@@ -53,7 +53,9 @@ class Stretch:
     @cached_property
     def spots(self) -> list[Spot]:
         """The words of the text."""
-        return [Spot(m[0].lower(), m.start(), m.end()) for m in _SPOT.finditer(self.text)]
+        if self.text.isascii():
+            return [Spot(m[0], *m.span()) for m in _SPOT.finditer(self.text.lower())]
+        return [Spot(m[0].lower(), *m.span()) for m in _SPOT.finditer(self.text)]
 
 
 class Decoder(NamedTuple):

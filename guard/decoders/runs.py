@@ -161,9 +161,9 @@ def _spans(stretch: Stretch, alphabet: _Alphabet) -> list[tuple[int, int]]:
 def _worth_decoding(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """The runs that do not look like ordinary words, and those near them: others would be given up later anyway."""
     odd = [end - start >= ALONE or _MIXED.search(text, start, end) is not None for start, end in spans]
-    for i, span in enumerate(spans):
-        if any(odd[max(0, i - 2) : i + 3]):
-            yield span
+    near = {i for at, is_odd in enumerate(odd) if is_odd for i in range(at - 2, at + 3)}
+    if near:
+        yield from (span for i, span in enumerate(spans) if i in near)
 
 
 def _of_alphabet(stretch: Stretch, alphabet: _Alphabet) -> Iterator[Reading]:

@@ -38,6 +38,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run(options: argparse.Namespace, variables: Mapping[str, str]) -> int:
     """Serve until a signal ends it."""
     settings = load_settings(given_settings(options), variables)
+    if settings.workers > 1:
+        from server.workers.supervisor import supervise  # noqa: PLC0415  # only several workers need it
+
+        supervise(settings)
+        return 0
     from server.serving import serve  # noqa: PLC0415  # other commands do not need the web framework
 
     serve(settings)

@@ -8,7 +8,7 @@ from typing import Final
 
 from server.dialects.choices import ChoicesDialect
 from server.dialects.conversation import Conversation, conversation_of, messages_of
-from server.dialects.dialect import Channel, Json, Piece
+from server.dialects.dialect import Channel, Json, Piece, Rewrite
 from server.dialects.envelope import envelope
 from server.dialects.fields import Each, Fields, Leaf
 from server.dialects.options import CHAT_OPTIONS, TEMPLATE_OPTIONS, apply_options, section
@@ -71,7 +71,8 @@ class ChatDialect(ChoicesDialect):
         kept = {key: value if key == "role" else None for key, value in given.items() if key != "tool_calls"}
         return {"message": {**kept, "content": text}}
 
-    def _instruct(self, body: Json, choice: int, instruction: str) -> None:
+    def _instruct(self, body: Json, prompt: int, rewrite: Rewrite) -> None:
+        instruction = rewrite.instruction
         # One system message at the front: many chat templates accept no other place for it.
         first, *rest = body["messages"] or [{"role": "system"}]
         if first["role"] == "system" and isinstance(first.get("content"), str):
@@ -81,6 +82,9 @@ class ChatDialect(ChoicesDialect):
         else:
             told, rest = {"role": "system", "content": instruction}, body["messages"]
         body["messages"] = [told, *rest]
+        if rewrite.begun:
+            body["messages"].append({"role": "assistant", "content": rewrite.begun})
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
 
     def _text(self, choice: Json) -> str:
         return (choice.get("message") or {}).get("content") or ""

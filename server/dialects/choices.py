@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from server.dialects.dialect import (
     FrameKind,
     Json,
     Piece,
+    Rewrite,
     Unreadable,
     UpstreamError,
     encode,
@@ -28,6 +30,15 @@ from server.faults import Told
 
 MOST_CHOICES: Final = 128
 _WARMEST: Final = 1.5
+_NOT_AGAIN: Final = frozenset(
+    {"stream", "stream_options", "n", "best_of", "functions", "function_call"}
+    | {"tools", "tool_choice", "parallel_tool_calls"}
+)
+_GRAMMARS: Final = frozenset(
+    {"response_format", "structured_outputs"}
+    | {f"guided_{kind}" for kind in ("json", "regex", "choice", "grammar", "json_object")}
+)
+_FEW_WORDS: Final = re.compile(r"\s*(?:\S+\s*){1,3}|\s+")
 
 
 class ChoicesDialect:
@@ -59,8 +70,8 @@ class ChoicesDialect:
         """What a choice of a whole answer holds beside the common fields."""
         raise NotImplementedError
 
-    def _instruct(self, body: Json, choice: int, instruction: str) -> None:
-        """Put one more instruction before the question of this choice."""
+    def _instruct(self, body: Json, prompt: int, rewrite: Rewrite) -> None:
+        """Put one more instruction before the question of this prompt, and what was begun behind it."""
         raise NotImplementedError
 
     def _text(self, choice: Json) -> str:
@@ -95,17 +106,17 @@ class ChoicesDialect:
         options = {**section(asked.body, "stream_options"), "continuous_usage_stats": True}
         return encode({**asked.body, "stream_options": options})
 
-    def rewrite(self, asked: Asked, choice: int, instruction: str, warmer: float) -> bytes:
-        """One whole answer, without tools; `warmer` is added to the temperature."""
-        left_out = {"stream", "stream_options", "n", "best_of", "tools", "tool_choice", "parallel_tool_calls"}
-        left_out |= {"functions", "function_call"}
+    def rewrite(self, asked: Asked, rewrite: Rewrite) -> bytes:
+        """One whole answer, without tools. A text that was begun is continued without the grammar that it was begun
+        under, which would start again."""
+        left_out = _NOT_AGAIN | _GRAMMARS if rewrite.begun else _NOT_AGAIN
         body = {key: value for key, value in asked.body.items() if key not in left_out}
-        if warmer > 0:
+        if rewrite.warmer > 0:
             given = asked.body.get("temperature")
             base = given if isinstance(given, (int, float)) else 1.0
-            body["temperature"] = max(base, min(base + warmer, _WARMEST))
+            body["temperature"] = max(base, min(base + rewrite.warmer, _WARMEST))
             body.pop("seed", None)
-        self._instruct(body, choice // (asked.choices // max(1, len(asked.questions))), instruction)
+        self._instruct(body, rewrite.choice // (asked.choices // max(1, len(asked.questions))), rewrite)
         return encode(body)
 
     # -- answers --
@@ -176,7 +187,7 @@ class ChoicesDialect:
 
     def forget_usage(self, frame: Frame) -> None:
         """Leave the event as it is without the running count."""
-        if frame.body.pop("usage", None) is not None:
+        if not frame.leave_uncounted() and frame.body.pop("usage", None) is not None:
             frame.changed = True
 
     def said(self, frame: Frame) -> tuple[str, str]:
@@ -187,10 +198,13 @@ class ChoicesDialect:
     # -- answers of our own --
 
     def ending(self, head: Mapping[str, Any], ending: Ending) -> list[Json]:
-        """An event with the text, and one that finishes the choice."""
-        events = []
-        if ending.text or ending.opens:
-            events.append(self._event(head, ending.choice, self._delta(ending.text, ending.opens), None))
+        """Events with the text, and one that finishes the choice."""
+        texts = _FEW_WORDS.findall(ending.text) if ending.paced else [ending.text] if ending.text else []
+        texts = texts or ([""] if ending.opens else [])
+        events = [
+            self._event(head, ending.choice, self._delta(text, ending.opens and not n), None)
+            for n, text in enumerate(texts)
+        ]
         events.append(self._event(head, ending.choice, self._delta("", False), ending.finish_reason))
         return events
 
@@ -260,7 +274,9 @@ def _split(frame: Frame) -> list[Frame]:
         body = {**frame.body, "choices": [choice]}
         pieces = [piece for piece in frame.pieces if piece.channel.choice == index]
         ends = tuple(i for i in frame.ends if i == index)
-        frames.append(Frame(b"", body, frame.kind, True, pieces, (index,), ends, frame.usage))
+        part = Frame(b"", body, frame.kind)
+        part.changed, part.pieces, part.choices, part.ends, part.usage = True, pieces, (index,), ends, frame.usage
+        frames.append(part)
     frames[0].dropped = frame.dropped
     return frames
 

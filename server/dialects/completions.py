@@ -7,7 +7,7 @@ from typing import Final
 
 from server.dialects.choices import ChoicesDialect
 from server.dialects.conversation import Conversation, last_words
-from server.dialects.dialect import Channel, Json, Piece
+from server.dialects.dialect import Channel, Json, Piece, Rewrite
 from server.dialects.envelope import envelope
 from server.dialects.fields import Leaf
 from server.dialects.options import COMMON_OPTIONS
@@ -48,10 +48,10 @@ class CompletionsDialect(ChoicesDialect):
     def _message(self, choice: Json, text: str) -> Json:
         return {"text": text}
 
-    def _instruct(self, body: Json, choice: int, instruction: str) -> None:
-        prompt = body["prompt"]
-        asked = prompt if isinstance(prompt, str) else prompt[choice]
-        body["prompt"] = f"{instruction}\n\n{asked}"
+    def _instruct(self, body: Json, prompt: int, rewrite: Rewrite) -> None:
+        prompts = body["prompt"]
+        asked = prompts if isinstance(prompts, str) else prompts[prompt]
+        body["prompt"] = f"{rewrite.instruction}\n\n{asked}{rewrite.begun}"
 
     def _text(self, choice: Json) -> str:
         return choice.get("text") or ""

@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
@@ -21,6 +21,9 @@ from server.faults import Told
 
 Json = dict[str, Any]
 """Other people's JSON object: touched in `server/dialects/` only."""
+
+ReadBody = Callable[[bytes], tuple[Json, Sequence[Json]]]
+"""The body in the bytes of an event, and what holds each of its pieces."""
 
 
 class Channel(NamedTuple):
@@ -54,22 +57,59 @@ class FrameKind(Enum):
     DONE = "done"  # nothing comes after it
 
 
-@dataclass(slots=True)
 class Frame:
     """One event of a stream, or one whole body, with only the fields that are known.
 
-    `raw` leaves as it is unless `changed`. `ends` are the choices that finish here.
+    `raw` leaves as it is unless `changed`; `uncounted` is the same without the count of tokens, where that is known.
+    `ends` are the choices that finish here. Of an event that was read by what
+    it has in common with others (`server.dialects.shape`), the body is read when it is first asked for, by `read`.
     """
 
-    raw: bytes
-    body: Json = field(default_factory=dict)
-    kind: FrameKind = FrameKind.TEXT
-    changed: bool = False
-    pieces: list[Piece] = field(default_factory=list)
-    choices: tuple[int, ...] = ()
-    ends: tuple[int, ...] = ()
-    usage: Json | None = None
-    dropped: list[str] = field(default_factory=list)
+    __slots__ = (
+        *("_body", "_read", "changed", "choices", "dropped", "ends", "kind", "pieces", "raw"),
+        *("uncounted", "usage"),
+    )
+
+    def __init__(
+        self, raw: bytes, body: Json | None = None, kind: FrameKind = FrameKind.TEXT, read: ReadBody | None = None
+    ) -> None:
+        self.raw, self.kind = raw, kind
+        self._body: Json = {} if body is None else body
+        self._read = read
+        self.uncounted: bytes | None = None
+        self.changed = False
+        self.pieces: list[Piece] = []
+        self.choices: tuple[int, ...] = ()
+        self.ends: tuple[int, ...] = ()
+        self.usage: Json | None = None
+        self.dropped: list[str] = []
+
+    @property
+    def body(self) -> Json:
+        """The JSON object, to be changed in place."""
+        self._open()
+        return self._body
+
+    def _open(self) -> None:
+        if self._read is not None:
+            read, self._read = self._read, None
+            self._body, holders = read(self.raw)
+            for piece, holder in zip(self.pieces, holders, strict=True):
+                piece.holder = holder
+                holder[piece.key] = piece.text
+
+    def leave_uncounted(self) -> bool:
+        """Let the event leave without its count of tokens; False when that must be taken out of the body."""
+        if self._read is None or self.uncounted is None:
+            return False
+        self.raw = self.uncounted
+        return True
+
+    def say(self, piece: Piece, text: str) -> None:
+        """Let one of the pieces be this text."""
+        self._open()
+        piece.holder[piece.key] = piece.text = text
+        self.changed = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +156,27 @@ class UpstreamError:
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a choice ends that was taken from upstream: this text, and why it is over. `opens`: nothing of the choice
-    has left yet."""
+    has left yet. `paced`: in a stream, the text is told in events of a few words, as a model would."""
 
     choice: int
     text: str
     finish_reason: str
     opens: bool = False
+    paced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Another answer to the same question that is asked for, for one choice and under one more instruction.
+
+    `warmer` is added to the temperature. Where `begun` is not empty, upstream is asked to go on from it as from the
+    beginning of its own answer.
+    """
+
+    choice: int
+    instruction: str
+    warmer: float = 0.0
+    begun: str = ""
 
 
 SUPPRESSED = "content_filter"
@@ -174,8 +229,8 @@ class Dialect(Protocol):
     def blank(self, asked: Asked, request_id: str, created: int) -> Json:
         """The head of an answer that upstream was not asked for: an event when streaming, else a body."""
 
-    def rewrite(self, asked: Asked, choice: int, instruction: str, warmer: float) -> bytes:
-        """The request for another answer to the same question under one more instruction."""
+    def rewrite(self, asked: Asked, rewrite: Rewrite) -> bytes:
+        """The request for another answer: whole, of one choice, without tools."""
 
     def said(self, frame: Frame) -> tuple[str, str]:
         """Text and finish reason of the only choice of a whole answer."""

@@ -42,6 +42,9 @@ def encode_event(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
+END: Final = b"\n\n"
+"""How nearly all events end."""
+
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 DONE: Final = b"[DONE]"
 
@@ -58,6 +61,11 @@ class SseReader:
     def pending(self) -> bool:
         """True when an unfinished event is held."""
         return bool(self._buffer.strip())
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing at all is held: the next byte begins an event."""
+        return not self._buffer
 
     def feed(self, data: bytes) -> list[SseEvent | SseComment]:
         """Take more bytes. Raises `SseBroken` when one event is longer than allowed."""

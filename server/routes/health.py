@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from index.errors import StoreUnavailable
 from index.follower import LIVE_S
 from server.metering import Meter
+from server.metrics import METRICS_TYPE
 from server.routes.calls import service_of
 from server.routes.status import upstream_reachable
 from server.service import Service
@@ -27,12 +28,15 @@ async def healthz() -> Response:
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
     """Ready to judge: store, embedder and snapshot. The model server is reported and not required."""
-    service = service_of(request)
+    body = await readiness(service_of(request))
+    return JSONResponse(body, 200 if body["ready"] else 503)
+
+
+async def readiness(service: Service) -> dict[str, bool]:
+    """What `/readyz` answers."""
     store = await _store_answers(service)
     parts = {"store": store, "embedder": service.index.embedder is not None, "snapshot": service.index.ready}
-    ready = all(parts.values())
-    body = {"ready": ready, **parts, "upstream": await upstream_reachable(service)}
-    return JSONResponse(body, 200 if ready else 503)
+    return {"ready": all(parts.values()), **parts, "upstream": await upstream_reachable(service)}
 
 
 async def _store_answers(service: Service) -> bool:
@@ -48,17 +52,22 @@ async def metrics(request: Request) -> Response:
     """What Prometheus scrapes."""
     service = service_of(request)
     body = await service.run(_exposition, service)
-    return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(body, media_type=METRICS_TYPE)
 
 
 def _exposition(service: Service) -> bytes:
+    measure_lag(service)
+    return service.metrics.exposition()
+
+
+def measure_lag(service: Service) -> None:
+    """Bring the metrics up to date that are looked up when somebody asks."""
     try:
         horizon = time.time() - LIVE_S
         live = [replica for replica in service.index.replicas() if replica.seen_at >= horizon]
         Meter(service.metrics).replicas(live, service.store.revision())
     except StoreUnavailable:
         pass  # /readyz says so; the last known lag stays
-    return service.metrics.exposition()
 
 
 def metrics_app(service: Service) -> FastAPI:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from guard.policy import Disclosure, FactScope, FailureRule, InContext, Mode, Policy, Streaming, Undecided
+from guard.policy import (
+    DEFAULT_ADAPTIVE,
+    Adaptive,
+    Disclosure,
+    FactScope,
+    FailureRule,
+    InContext,
+    Mode,
+    Policy,
+    Streaming,
+    Undecided,
+)
 from guard.verdict import Action, Kind
 from server.schemas.base import ActionName, KindName, Name, Schema
 
@@ -41,12 +53,30 @@ class ActionsIn(SideActions):
     prompt: PromptActions = PromptActions()
 
 
+class AdaptiveBody(Schema):
+    """How adaptive streaming weighs delay against what may leak before a sentence is condemned."""
+
+    hold_above: Annotated[float, Field(gt=0, le=1, description="score from which an unfinished sentence is held")] = (
+        DEFAULT_ADAPTIVE.hold_above
+    )
+    hold_back: Annotated[
+        int, Field(ge=0, le=1_000, description="characters at the end of what arrived that never leave yet")
+    ] = DEFAULT_ADAPTIVE.hold_back
+    look_words: Annotated[
+        int, Field(ge=1, le=32, description="words of a held sentence after which it is looked at closely again")
+    ] = DEFAULT_ADAPTIVE.look_words
+    strict_near: Annotated[
+        float, Field(gt=0, le=1, description="share of a threshold from which a prompt makes its answer strict")
+    ] = DEFAULT_ADAPTIVE.strict_near
+
+
 class PolicyIn(Schema):
     """A policy. A field that is not given has the value of a new policy, whatever stood there before."""
 
     name: Name | None = None
     mode: Literal["enforce", "shadow"] = "enforce"
     streaming: Literal["strict", "adaptive"] = "adaptive"
+    adaptive: AdaptiveBody = AdaptiveBody()
     actions: ActionsIn = ActionsIn()
     refusal: Annotated[str, StringConstraints(min_length=1, max_length=4_000)] = Policy().refusal
     redaction: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Policy().redaction
@@ -71,6 +101,7 @@ class PolicyIn(Schema):
             name=name,
             mode=Mode(self.mode),
             streaming=Streaming(self.streaming),
+            adaptive=Adaptive(**self.adaptive.model_dump()),
             answer_actions=answer,
             prompt_actions=prompt,
             refusal=self.refusal,
@@ -98,6 +129,7 @@ class PolicyOut(Schema):
     name: str
     mode: Literal["enforce", "shadow"]
     streaming: Literal["strict", "adaptive"]
+    adaptive: AdaptiveBody
     actions: ActionsOut
     refusal: str
     redaction: str
@@ -118,6 +150,7 @@ class PolicyOut(Schema):
                 "name": policy.name,
                 "mode": policy.mode.value,
                 "streaming": policy.streaming.value,
+                "adaptive": asdict(policy.adaptive),
                 "actions": {
                     "answer": {k.value: a.label for k, a in policy.answer_actions.items()},
                     "prompt": {k.value: a.label for k, a in policy.prompt_actions.items()},

@@ -15,13 +15,14 @@ from guard.detector import Window
 from guard.errors import MachineMisused
 from guard.events import Check, Done, NeedText, Release, Stop
 from guard.fingerprint import FingerprintWatcher, Shingler, fingerprint
+from guard.glance import Glance
 from guard.plan import StreamPlan
-from guard.policy import Policy, Rule, Rules, Streaming
+from guard.policy import Adaptive, Policy, Rule, Rules, Streaming
 from guard.scan import Outcome, scan
 from guard.segments import WindowRule
 from guard.stream import StreamMachine
 from guard.verdict import PLAIN, Action, Kind, Match, Side, Verdict
-from guard.words import words_of
+from guard.words import Word, words_of
 
 K = 4
 SHINGLER = Shingler(b"0123456789abcdef")
@@ -29,17 +30,32 @@ PASSAGE = "the lamp keeper of orsk climbs the iron stair and the lamp answers hi
 SHORT = "amber falcon"
 RULE = WindowRule(min_words=2, max_words=9, overlap=1, opening_words=3, exchange_segments=1)
 PLACEHOLDER = "[redacted]"
+ADAPTIVE = Adaptive(hold_back=6, look_words=2)
+
+
+class Sight:
+    """Stands for a static embedding: a segment that has spoken of either half of the fact comes near it."""
+
+    def __init__(self) -> None:
+        self._near = False
+
+    def push(self, words: Sequence[Word]) -> bool:
+        self._near = self._near or any(word.norm in ("copper", "treaty") for word in words)
+        return self._near
+
+    def cut(self) -> None:
+        self._near = False
 
 
 class Table:
-    """A ShingleTable of two passages; the second is shorter than k."""
+    """A ShingleTable of a few passages."""
 
-    def __init__(self, passages: dict[str, str]) -> None:
+    def __init__(self, passages: dict[str, str], k: int = K) -> None:
         self._entries: dict[int, list[tuple[str, Kind]]] = {}
         self._grams: set[int] = set()
         lengths = set()
         for entry_id, text in passages.items():
-            printed = fingerprint(text, SHINGLER, K)
+            printed = fingerprint(text, SHINGLER, k)
             assert printed is not None
             lengths.add(printed.length)
             self._grams |= printed.grams
@@ -88,6 +104,7 @@ class World:
     action: Action = Action.BLOCK
     streaming: Streaming = Streaming.STRICT
     hold_whole: bool = False
+    sighted: bool = False
 
     @property
     def rules(self) -> Rules:
@@ -95,8 +112,9 @@ class World:
 
     def machine(self, cls: type[StreamMachine] = StreamMachine) -> StreamMachine:
         ruleset = self.rules
-        plan = StreamPlan(self.streaming, RULE, PLACEHOLDER, "what was asked", self.hold_whole)
-        return cls(plan, FingerprintWatcher(TABLE, SHINGLER), lambda m: ruleset.decide(m, Side.ANSWER))
+        plan = StreamPlan(self.streaming, RULE, PLACEHOLDER, "what was asked", self.hold_whole, ADAPTIVE)
+        glance: Glance | None = Sight() if self.sighted else None
+        return cls(plan, FingerprintWatcher(TABLE, SHINGLER), lambda m: ruleset.decide(m, Side.ANSWER), glance)
 
     def run(self, pieces: Sequence[str], cls: type[StreamMachine] = StreamMachine) -> Outcome:
         ruleset = self.rules
@@ -106,7 +124,7 @@ class World:
 # -- texts ------------------------------------------------------------------------------------------------------------
 
 _PLAIN = ["rain", "falls", "on", "the", "old", "harbour", "and", "of", "a", "slow", "green", "iron", "lamp", "treaty"]
-_DRESS: list[Callable[[str], str]] = [
+DRESSES: list[Callable[[str], str]] = [
     str,
     str.upper,
     str.title,
@@ -151,7 +169,7 @@ def texts(draw: st.DrawFn) -> str:
     )
     out = []
     for part in parts:
-        dress = draw(st.sampled_from(_DRESS))
+        dress = draw(st.sampled_from(DRESSES))
         for word in part:
             out.append(dress(word))
             out.append(draw(st.sampled_from(_GAPS)))
@@ -174,7 +192,7 @@ def split_texts(draw: st.DrawFn) -> tuple[str, list[str]]:
     return text, draw(splits(text))
 
 
-worlds = st.builds(World, st.sampled_from(list(Action)), st.sampled_from(list(Streaming)), st.booleans())
+worlds = st.builds(World, st.sampled_from(list(Action)), st.sampled_from(list(Streaming)), st.booleans(), st.booleans())
 ACTIONS_THAT_PASS = (Action.ALLOW, Action.FLAG)
 
 
@@ -217,7 +235,7 @@ def check_nothing_unchecked_leaves(cls: type[StreamMachine], world: World, piece
     if world.hold_whole:
         return
     text = "".join(pieces)
-    calm = World(Action.FLAG, world.streaming)
+    calm = World(Action.FLAG, world.streaming, sighted=world.sighted)
     every: list[Window] = []
     scan(calm.machine(), [text], lambda ws: [every.append(w) or Verdict() for w in ws])
     judged: list[Window] = []
@@ -232,18 +250,18 @@ def check_nothing_unchecked_leaves(cls: type[StreamMachine], world: World, piece
                 judged.extend(windows)
                 machine.resolve([Verdict() for _ in windows])
             case Release(_, start, end):
-                _assert_judged(text, start, end, every, judged, world.streaming)
+                _assert_judged(text, start, end, every, judged, world)
             case Stop() | Done():
                 return
 
 
-def _assert_judged(
-    text: str, start: int, end: int, every: list[Window], judged: list[Window], streaming: Streaming
-) -> None:
-    done = {(w.start, w.end) for w in judged}
+def _assert_judged(text: str, start: int, end: int, every: list[Window], judged: list[Window], world: World) -> None:
+    streaming, done = world.streaming, {(w.start, w.end) for w in judged}
     for word in words_of(text):
         if not start <= word.start < end:
             continue
+        if world.sighted and streaming is Streaming.ADAPTIVE and word.norm not in ("copper", "treaty"):
+            continue  # a glance may have let it go
         # A dress may reach back over any stretch of text (an acrostic does): those windows cannot all be waited for.
         plain = [w for w in every if w.view == PLAIN]
         covering = {(w.start, w.end) for w in plain if w.start <= word.start and word.end <= w.end}
@@ -290,7 +308,7 @@ def check_no_run_of_a_passage_leaves(cls: type[StreamMachine], world: World, pie
 
 
 def check_redaction_never_shows_half_a_span(cls: type[StreamMachine], world: World, pieces: list[str]) -> None:
-    redacting = World(Action.REDACT, world.streaming, world.hold_whole)
+    redacting = World(Action.REDACT, world.streaming, world.hold_whole, world.sighted)
     pieces = [*pieces, *" Rain falls and keeper of orsk climbs the iron stair, then rain falls on us again."]
     text = "".join(pieces)
     outcome = redacting.run(pieces, cls)
@@ -314,10 +332,51 @@ def check_context_spans_windows(cls: type[StreamMachine], world: World, pieces: 
 def check_nothing_is_lost_at_the_end(cls: type[StreamMachine], world: World, pieces: list[str]) -> None:
     """A text that breaks off exactly where a forgotten run is complete."""
     text = "".join(pieces) + " \u2013 keeper of orsk climbs"
-    outcome = World(Action.BLOCK, world.streaming).run([text], cls)
+    outcome = World(Action.BLOCK, world.streaming, sighted=world.sighted).run([text], cls)
     assert outcome.verdict.action is Action.BLOCK
-    calm = World(Action.FLAG, world.streaming).run(["the rain falls", " on"], cls)
+    calm = World(Action.FLAG, world.streaming, sighted=world.sighted).run(["the rain falls", " on"], cls)
     assert calm.text == "the rain falls on"
+
+
+def check_the_last_characters_are_held_back(cls: type[StreamMachine], world: World, pieces: list[str]) -> None:
+    """Of an unfinished segment the end never leaves, however calm it looks."""
+    machine = World(Action.FLAG, Streaming.ADAPTIVE, sighted=True).machine(cls)
+    fed = finished = 0
+    for piece in pieces:
+        fed += len(piece)
+        machine.feed(piece)
+        while not isinstance(event := machine.next_event(), NeedText):
+            if isinstance(event, Check):
+                finished = max([finished, *(w.end for w in event.windows if not w.unfinished and w.view == PLAIN)])
+                machine.resolve([Verdict() for _ in event.windows])
+            elif isinstance(event, Release) and text_has_words("".join(pieces)[finished : event.end]):
+                assert event.end <= max(finished, fed - ADAPTIVE.hold_back)
+
+
+def check_a_sentence_that_was_looked_at_and_kept_stays(
+    cls: type[StreamMachine], world: World, pieces: list[str]
+) -> None:
+    """What a look found suspicious does not leave before its segment is finished, and a look stops nothing."""
+    text = "rain falls. rain treaty copper on old harbour rain"
+    machine = World(Action.BLOCK, Streaming.ADAPTIVE, sighted=True).machine(cls)
+    ruleset = rules(Action.BLOCK)
+    for piece in text:
+        machine.feed(piece)
+        while not isinstance(event := machine.next_event(), NeedText):
+            assert not isinstance(event, Stop), "a look stops nothing"
+            if isinstance(event, Check):
+                assert all(w.unfinished for w in event.windows if "copper" in w.text)
+                machine.resolve([judge_window(w, ruleset) for w in event.windows])
+    assert machine.released <= text.index("copper")
+    machine.end()
+    outcome = scan(machine, [], lambda ws: [judge_window(w, ruleset) for w in ws])
+    assert outcome.verdict.action is Action.BLOCK
+    assert outcome.leaked <= text.index("copper")
+
+
+def text_has_words(text: str) -> bool:
+    """Signs alone are no segment: they leave with what was before them."""
+    return bool(words_of(text))
 
 
 Property = Callable[[type[StreamMachine], World, list[str]], None]
@@ -330,4 +389,6 @@ PROPERTIES: tuple[Property, ...] = (
     check_redaction_never_shows_half_a_span,
     check_context_spans_windows,
     check_nothing_is_lost_at_the_end,
+    check_the_last_characters_are_held_back,
+    check_a_sentence_that_was_looked_at_and_kept_stays,
 )

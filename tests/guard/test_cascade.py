@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from guard.cascade import Cascade, Outcome, Stage
+from guard.cascade import UNFINISHED, Cascade, Outcome, Stage
 from guard.detector import Evidence, Window
 from guard.errors import DetectorUnavailable
 from guard.policy import Rules
@@ -54,6 +55,15 @@ def test_each_window_ends_with_its_own_outcome() -> None:
 def test_a_stage_without_authority_to_clear_clears_nothing() -> None:
     findings, _ = judge(Cascade((Stage(Scores("only"), CONVICT),)), "f1=0.0")
     assert findings[0].undecided
+
+
+def test_an_unfinished_sentence_is_held_from_further_below() -> None:
+    cascade = Cascade((Stage(Scores("only"), CONVICT, CLEAR),))
+    for score in (0.8, 0.8 - UNFINISHED + 0.01, 0.8 - UNFINISHED - 0.01):
+        window = Window(f"f1={score}", 0, 5)
+        whole, part = cascade.judge([window, replace(window, unfinished=True)], lambda: 0.0)[0]
+        assert bool(whole.matches) == (score >= 0.8)
+        assert bool(part.matches) == (score >= 0.8 - UNFINISHED)
 
 
 def test_a_stage_without_authority_to_convict_convicts_nothing() -> None:

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from guard.course import Step
 from guard.detector import Window
 from guard.errors import MachineMisused
 from guard.events import Done, Event, Release, Stop
+from guard.glance import Glance
 from guard.stream import StreamMachine
 from guard.verdict import Action, Verdict
+from guard.words import Word
 from tests.guard import streams
 
 
@@ -118,6 +121,37 @@ class SaysDoneTooEarly(StreamMachine):
         return Done() if isinstance(event, Release) and self._ended and not isinstance(event, Stop) else event
 
 
+class GlancesAndLetsGo(StreamMachine):
+    """Does not wait for a look, whatever the glance says."""
+
+    def _look_on(self, glance: Glance, words: Sequence[Word], end: int) -> None:
+        super()._look_on(glance, words, end)
+        self._cleared = end
+
+
+class ForgetsTheLastCharacters(StreamMachine):
+    """Lets a word go as soon as it is read."""
+
+    def _let_go(self, arrived: int) -> None:
+        super()._let_go(self._cleared + self._plan.adaptive.hold_back)
+
+
+class LetsGoWhatALookKept(StreamMachine):
+    """Forgets what a look said when the next word comes."""
+
+    def _release(self, limit: int) -> None:
+        self._kept = None
+        super()._release(limit)
+
+
+class StopsAtALook(StreamMachine):
+    """Takes half a sentence for what it may become."""
+
+    def _see(self, step: Step, judged: Sequence[tuple[Window, Verdict]]) -> None:
+        step.look = False
+        self._take(step, judged)
+
+
 CAUGHT_BY = (
     (NoHoldBack, streams.check_redaction_never_shows_half_a_span),
     (WindowEndsAtTheBuffersEnd, streams.check_chunking_changes_nothing),
@@ -130,6 +164,10 @@ CAUGHT_BY = (
     (SaysDoneTooEarly, streams.check_allowed_text_leaves_byte_for_byte),
     (ReleasesUnchecked, streams.check_nothing_unchecked_leaves),
     (LosesTheWatcher, streams.check_no_run_of_a_passage_leaves),
+    (GlancesAndLetsGo, streams.check_nothing_unchecked_leaves),
+    (ForgetsTheLastCharacters, streams.check_the_last_characters_are_held_back),
+    (LetsGoWhatALookKept, streams.check_a_sentence_that_was_looked_at_and_kept_stays),
+    (StopsAtALook, streams.check_a_sentence_that_was_looked_at_and_kept_stays),
 )
 
 

@@ -110,6 +110,16 @@ def test_a_static_model_sees_the_same_texts_in_the_same_order(embedder, shingler
     assert Imprinter(embedder, shingler).imprint(contents)[0].static.shape == (0, 0)
 
 
+def test_openings_are_kept_and_imprints_made_before_there_were_any_have_none(embedder, shingler) -> None:
+    (made,) = Imprinter(embedder, shingler, static=Lengths()).imprint([(Kind.FACT, Content(TWO, ASKED))])
+    assert made.openings.dtype == np.int8 and len(made.openings) > 2
+    data, prints = made.vector_bytes(), made.fingerprint_bytes()
+    np.testing.assert_array_equal(Imprint.from_bytes(data, prints).openings, made.openings)
+    older = replace(made, openings=Imprint((), made.vectors).openings).vector_bytes()
+    assert Imprint.from_bytes(older, prints).openings.shape == (0, 0) and data.startswith(older)
+    assert Imprinter(embedder, shingler).imprint([(Kind.FACT, Content(TWO))])[0].openings.shape == (0, 0)
+
+
 def test_only_a_concept_has_a_head_and_it_is_made_of_its_own_vectors(embedder, shingler) -> None:
     def head(marks: Sequence[Mark], vectors: Vectors) -> bytes:
         return bytes([len(marks), len(vectors), sum(mark.counter for mark in marks)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.policy import Disclosure, FactScope, FailureRule, InContext, Mode, Policy, Streaming, Undecided
+from guard.policy import Adaptive, Disclosure, FactScope, FailureRule, InContext, Mode, Policy, Streaming, Undecided
 from guard.verdict import Action, Kind
 from index.policies import policy_from_json, policy_to_json
 
@@ -18,6 +18,7 @@ POLICIES = st.builds(
     name=WORDS,
     mode=st.sampled_from(Mode),
     streaming=st.sampled_from(Streaming),
+    adaptive=st.builds(Adaptive, st.floats(0.01, 1.0), st.integers(0, 1000), st.integers(1, 32), st.floats(0.01, 1.0)),
     answer_actions=st.fixed_dictionaries(dict.fromkeys(Kind, st.sampled_from(Action))),
     prompt_actions=st.fixed_dictionaries(
         dict.fromkeys(Kind, st.sampled_from([Action.ALLOW, Action.FLAG, Action.BLOCK]))
@@ -32,7 +33,7 @@ POLICIES = st.builds(
     on_undecided=st.sampled_from(Undecided),
     disclosure=st.sampled_from(Disclosure),
 )
-NEWER = ("in_context", "fact_scope", "on_undecided", "disclosure")
+NEWER = ("adaptive", "in_context", "fact_scope", "on_undecided", "disclosure")
 
 
 @given(POLICIES)
@@ -47,11 +48,18 @@ def test_a_policy_that_was_kept_before_a_field_existed_has_the_value_of_a_new_on
     assert policy_from_json(json.dumps(kept)) == Policy("old")
 
 
-@pytest.mark.parametrize("name", NEWER)
+@pytest.mark.parametrize("name", [name for name in NEWER if name != "adaptive"])
 def test_a_value_that_does_not_exist_is_refused(name: str) -> None:
     kept = json.loads(policy_to_json(Policy()))
     with pytest.raises(ValueError, match="sometimes"):
         policy_from_json(json.dumps({**kept, name: "sometimes"}))
+
+
+@pytest.mark.parametrize("adaptive", ["sometimes", {"hold": 1}, {"look_words": 0}])
+def test_adaptive_parameters_that_make_no_sense_are_refused(adaptive: object) -> None:
+    kept = json.loads(policy_to_json(Policy()))
+    with pytest.raises(ValueError, match=r"no policy|look_words"):
+        policy_from_json(json.dumps({**kept, "adaptive": adaptive}))
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "3", '{"name": "x"}', "{"])

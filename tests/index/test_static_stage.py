@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.cascade import Cascade, Outcome, Stage
 from guard.detector import Window
+from guard.names import Mentions, mentions
 from guard.policy import Policy, Rule
 from guard.verdict import Kind
+from index.clearance import DRESSED, UNNAMED, UNNAMED_AT_MOST
 from index.forms import Form, exchange
-from index.static_stage import NEAR, StaticDetector, StaticTable, authority, static_clearance
+from index.mentioned import Mentioned, hashed
+from index.static_stage import NEAR, StaticDetector, authority, static_clearance
+from index.static_table import LARGE, StaticTable
 from index.vectors import Row
 
 FACT = "Basil Orsk was born in the village of Tern in 1871."
@@ -90,36 +93,118 @@ def test_an_entry_without_static_vectors_keeps_everything_open(static_model) -> 
         assert found[0].entry_id == "g" and found[0].score == NEAR
 
 
-def test_a_counterexample_makes_nothing_nearer(static_model) -> None:
-    rows = [Row("f", Kind.FACT), Row("f", Kind.FACT, counter=True)]
-    known = StaticTable().changed((), rows, static_model.encode([FACT, BENIGN[0]]))
-    ((score, _),) = known.best(static_model.encode([BENIGN[0]]))[Kind.FACT]
-    assert score < 0.5
+def test_a_fact_that_the_window_does_not_name_must_be_nearer(static_model, shingler) -> None:
+    named, other = "Basil Orsk was born in Tern.", "Mara Quill was born in Tull."
+    same, unlike = (cleared_by(static_model, shingler, Kind.FACT, FACT, text) for text in (named, other))
+    (bare,) = StaticDetector(*parts(static_model, Kind.FACT, FACT)).find([window(other)])
+    assert same > unlike and bare[0].score > unlike
+    assert bare[0].score - unlike == pytest.approx(min(UNNAMED, UNNAMED_AT_MOST), abs=0.01)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 8), st.booleans(), st.integers(1, 5)), min_size=1, max_size=25), st.integers())
-def test_a_changed_table_finds_what_a_search_of_all_rows_finds(steps, seed) -> None:
-    draw = np.random.default_rng(abs(seed))
-    live: dict[str, np.ndarray] = {}
-    found = StaticTable()
-    for number, drop, count in steps:
-        entry_id = f"e{number}"
-        live.pop(entry_id, None)
-        if drop:
-            found = found.changed({entry_id}, [], np.zeros((0, 4), dtype=np.float32))
-            continue
-        live[entry_id] = draw.standard_normal((count, 4)).astype(np.float32)
-        found = found.changed({entry_id}, [Row(entry_id, Kind.FACT)] * count, live[entry_id])
-    queries = draw.standard_normal((3, 4)).astype(np.float32)
-    assert found.entries == set(live)
-    if not live:
-        assert found.best(queries) == {}
-        return
-    for query, (score, entry_id) in zip(queries, found.best(queries)[Kind.FACT], strict=True):
-        scores = {e: float((rows @ query).max()) for e, rows in live.items()}
-        assert score == pytest.approx(max(scores.values()), abs=1e-4)
-        assert scores[entry_id] == pytest.approx(score, abs=1e-4)
+def test_a_name_in_the_turn_counts(static_model, shingler) -> None:
+    model, tables, rules = parts(static_model, Kind.FACT, FACT, ASKED)
+    detector = StaticDetector(model, tables, rules, Mentioned({"e": of(shingler, ASKED, FACT)}, shingler))
+    told, untold = detector.find([window("He was born in a small village in that year.", turn) for turn in (ASKED, "")])
+    assert told[0].score > untold[0].score + 0.2
+
+
+def test_a_brief_answer_is_let_through_by_its_exchange_whatever_it_names(static_model, shingler) -> None:
+    model, tables, rules = parts(static_model, Kind.FACT, FACT, ASKED)
+    detector = StaticDetector(model, tables, rules, Mentioned({"e": of(shingler, ASKED, FACT)}, shingler))
+    (found,) = detector.find([window("In 1958.", ASKED)])
+    ((pair,),) = static_model.encode([exchange(ASKED, "In 1958.")]) @ static_model.encode([exchange(ASKED, FACT)]).T
+    assert found[0].score >= pair - 1e-4
+
+
+def test_a_fact_that_is_unmistakable_needs_no_names(static_model, shingler) -> None:
+    score = cleared_by(static_model, shingler, Kind.FACT, FACT, FACT.replace("Basil", "Cosmo"))
+    assert score >= 0.36
+
+
+def test_a_passage_needs_shared_words_or_names_more_than_a_few_like_ones(static_model, shingler) -> None:
+    near = "The keeper of the lamp counted nineteen gulls upon the wall of the harbour."
+    far = "Lighthouses guide boats into ports at night."
+    same, unlike = (cleared_by(static_model, shingler, Kind.PASSAGE, PASSAGE, text) for text in (near, far))
+    assert same > 0.8 and unlike < 0.3
+    (unknown,) = StaticDetector(*parts(static_model, Kind.PASSAGE, PASSAGE)).find([window(far)])
+    assert unlike < unknown[0].score < same
+
+
+def test_what_is_left_of_a_dress_is_judged_more_carefully(static_model, shingler) -> None:
+    model, tables, rules = parts(static_model, Kind.PASSAGE, PASSAGE)
+    detector = StaticDetector(model, tables, rules, Mentioned({"e": of(shingler, PASSAGE)}, shingler))
+    text = "the keeper counted gulls upon a wall until some bell rang"
+    dressed = Window(text, 0, len(text), view="reversed")
+    plain, taken_off = detector.find([Window(text, 0, len(text)), dressed])
+    assert taken_off[0].score == pytest.approx(plain[0].score + DRESSED, abs=1e-5)
+
+
+def test_many_entries_do_not_change_what_one_scores(static_model, shingler) -> None:
+    many = [f"The {a} {b} lay upon the {c}." for a in COLOURS for b in THINGS for c in PLACES]
+    matrix = static_model.encode([FACT, *many])
+    rows = [Row("f", Kind.FACT), *(Row(f"e{i}", Kind.FACT) for i in range(len(many)))]
+    assert len(rows) > LARGE
+    crowd = {Form.STATEMENT: StaticTable().changed((), rows, matrix)}
+    mentioned = Mentioned({"f": of(shingler, FACT)}, shingler)
+    one = StaticDetector(*parts(static_model, Kind.FACT, FACT, name="f"), mentioned)
+    all_of_them = StaticDetector(
+        static_model, crowd, {row.entry_id: rule(row.entry_id, Kind.FACT) for row in rows}, mentioned
+    )
+    for text in (FACT, "Basil Orsk was born in Tern, a village.", "In the village of Tern lived Basil Orsk."):
+        (alone,), (among,) = one.find([window(text)]), all_of_them.find([window(text)])
+        assert among[0].entry_id == "f" and among[0].score == pytest.approx(alone[0].score, abs=1e-4)
+
+
+COLOURS = ("red", "blue", "green", "black", "white", "yellow", "brown", "grey", "golden", "silver", "purple", "pink")
+THINGS = (
+    "kettle",
+    "ladder",
+    "violin",
+    "basket",
+    "carpet",
+    "hammer",
+    "pillow",
+    "candle",
+    "mirror",
+    "bottle",
+    "spoon",
+    "blanket",
+    "jacket",
+)
+PLACES = (
+    "table",
+    "roof",
+    "floor",
+    "shelf",
+    "bench",
+    "stairs",
+    "bridge",
+    "wagon",
+    "barn",
+    "porch",
+    "desk",
+    "sofa",
+    "counter",
+    "lawn",
+)
+
+
+def of(shingler, *texts: str) -> Mentions[int]:
+    return hashed(mentions(*texts), shingler)
+
+
+def parts(model, kind: Kind, text: str, asked: str = "", name: str = "e"):
+    tables = {Form.STATEMENT: table(model, (name, kind, text))}
+    if asked:
+        tables[Form.EXCHANGE] = table(model, (name, kind, exchange(asked, text)))
+    return model, tables, {name: rule(name, kind)}
+
+
+def cleared_by(model, shingler, kind: Kind, entry: str, text: str) -> float:
+    """The score that decides whether the window is cleared."""
+    detector = StaticDetector(*parts(model, kind, entry), Mentioned({"e": of(shingler, entry)}, shingler))
+    ((found,),) = detector.find([window(text)])
+    return found.score
 
 
 def test_a_clearance_is_the_highest_that_keeps_the_recall() -> None:

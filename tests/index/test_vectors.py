@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.verdict import Kind
-from index import vectors
+from index import inverted, vectors
+from index.base import opened, pack
+from index.nearest import FlatRows
 from index.vectors import Row, VectorTable
 
 D = 8
@@ -25,11 +27,19 @@ def rows(entry_id: str, n: int) -> list[Row]:
     return [Row(entry_id, Kind.FACT, counter=i % 3 == 2) for i in range(n)]
 
 
+def in_one_base(table: VectorTable) -> VectorTable:
+    """What another process sees: the table out of shared memory."""
+    base = pack(1, table)
+    found: VectorTable = opened(base)
+    base.close()
+    return found
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.integers(0, 12), st.integers(1, 40)),
         st.tuples(st.just("remove"), st.integers(0, 12), st.just(0)),
-        st.tuples(st.just("compact"), st.just(0), st.just(0)),
+        st.tuples(st.sampled_from(["compact", "fold", "share"]), st.just(0), st.just(0)),
     ),
     max_size=25,
 )
@@ -43,6 +53,10 @@ def test_it_finds_what_an_exhaustive_search_finds(monkeypatch_small, steps, floo
         name = f"e{number}"
         if what == "compact":
             table = table.compacted()
+        elif what == "fold":
+            table = table.folded()
+        elif what == "share":
+            table = in_one_base(table)
         elif what == "remove":
             table = table.changed([name], [], np.zeros((0, D), dtype=np.float32))
             truth.pop(name, None)
@@ -52,22 +66,24 @@ def test_it_finds_what_an_exhaustive_search_finds(monkeypatch_small, steps, floo
             truth[name] = matrix
     assert len(table) == sum(len(m) for m in truth.values())
     queries = unit(99, 3)
+    off = 1e-5 if table.exact else 1e-3  # an inverted file keeps half precision
     for query, hits in zip(queries, table.search(queries, floor), strict=True):
         expected = sorted((float(v @ query) for m in truth.values() for v in m), reverse=True)
         found = [hit.cosine for hit in hits]
         assert found == sorted(found, reverse=True)
-        enough = max(min(len(expected), vectors.FIRST), sum(c >= floor + 1e-5 for c in expected))
+        enough = max(min(len(expected), vectors.FIRST), sum(c >= floor + off for c in expected))
         assert len(found) >= enough
-        np.testing.assert_allclose(found[:enough], expected[:enough], atol=1e-5)
+        np.testing.assert_allclose(found[:enough], expected[:enough], atol=off)
         for hit in hits:
-            assert any(abs(float(v @ query) - hit.cosine) < 1e-5 for v in truth[hit.row.entry_id])
+            assert any(abs(float(v @ query) - hit.cosine) < off for v in truth[hit.row.entry_id])
 
 
 @pytest.fixture(scope="module")
 def monkeypatch_small():
-    """A base is made of few rows, so that small examples reach it."""
+    """A base is made of few rows, and an inverted file of not many more, so that small examples reach both."""
     patch = pytest.MonkeyPatch()
     patch.setattr(vectors, "SMALLEST_OVERLAY", 20)
+    patch.setattr(inverted, "FEWEST", 60)
     yield
     patch.undo()
 
@@ -110,3 +126,37 @@ def test_searches_on_many_threads_agree() -> None:
     for thread in threads:
         thread.join()
     assert all(answer == expected for answer in answers)
+
+
+def test_a_large_table_is_folded_into_an_inverted_file_and_answers_as_before(monkeypatch_small) -> None:
+    table = VectorTable.built([Row(f"e{i // 3}", Kind.FACT, i % 3 == 2) for i in range(300)], unit(1, 300))
+    assert table.exact and table.needs_folding
+    folded = in_one_base(table.folded())
+    assert not folded.exact and not folded.needs_folding
+    ours, others = (t.vectors_of("e7")[np.argsort(t.vectors_of("e7")[:, 0])] for t in (table, folded))
+    np.testing.assert_allclose(ours, others, atol=1e-3)
+    mine, theirs = (sorted(t.rows_of(unit(2, 2), ["e7", "e8"]), key=lambda h: h.cosine) for t in (table, folded))
+    assert [hit.row for hit in mine] == [hit.row for hit in theirs]
+    after = folded.changed(["e7"], [Row("new", Kind.CONCEPT)], unit(5, 1))
+    assert not after.rows_of(unit(2, 1), ["e7"]) and not len(after.vectors_of("e7"))
+    assert {hit.row.entry_id for hit in after.search(unit(5, 1), 0.99)[0] if hit.cosine > 0.99} == {"new"}
+    again = after.folded()
+    assert len(again) == len(after) == 298
+    assert all(hit.row.entry_id != "e7" for hit in again.search(unit(1, 300)[21:22], -1.0)[0])
+
+
+def test_an_inverted_file_gives_at_most_so_many_rows_above_the_floor(monkeypatch_small) -> None:
+    matrix = np.tile(unit(1, 1), (1000, 1))
+    table = VectorTable.built([Row(f"e{i}", Kind.FACT) for i in range(1000)], matrix)
+    assert len(table.search(matrix[:1], 0.9)[0]) == 1000
+    assert len(table.folded().search(matrix[:1], 0.9)[0]) == vectors.MOST
+
+
+def test_a_table_over_a_base_that_is_there_already_knows_whose_its_rows_are() -> None:
+    matrix = unit(1, 40)
+    table = VectorTable.over(FlatRows(matrix), [Row(f"e{i // 2}", Kind.FACT, i % 2 == 1) for i in range(40)])
+    (best, *_), *_ = table.search(matrix[7:8], 0.99)
+    assert best.row == Row("e3", Kind.FACT, counter=True) and len(table) == 40
+    np.testing.assert_allclose(table.vectors_of("e3"), matrix[6:7])
+    with pytest.raises(ValueError, match="1 rows for 40 vectors"):
+        VectorTable.over(FlatRows(matrix), [Row("a", Kind.FACT)])

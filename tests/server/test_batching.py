@@ -104,18 +104,76 @@ async def test_a_late_verdict_is_none_and_the_next_one_comes(notebook: Notebook)
     judge.close()
 
 
-async def test_a_full_queue_refuses(notebook: Notebook) -> None:
-    judge, detector = batcher(notebook, longest_queue=2), Gated()
+async def test_while_others_wait_nobody_new_is_admitted_and_those_who_wait_are_judged(notebook: Notebook) -> None:
+    judge, detector = batcher(notebook, longest_wait_s=0.05), Gated()
     stages = cascade(detector)
+    judge.admit()
     first = asyncio.ensure_future(judge.judge(stages, windows(0, 1)))
     while not detector.batches:
         await asyncio.sleep(0.001)
     second = asyncio.ensure_future(judge.judge(stages, windows(0, 2)))
-    await asyncio.sleep(0)
-    with pytest.raises(JudgeBusy):
-        await judge.judge(stages, windows(0, 1))
+    await asyncio.sleep(0.1)
+    with pytest.raises(JudgeBusy) as busy:
+        judge.admit()
+    assert busy.value.retry_after_s == 1
+    third = asyncio.ensure_future(judge.judge(stages, windows(0, 500)))
     detector.gate.set()
-    await asyncio.gather(first, second)
+    assert [len(found) for found in await asyncio.gather(first, second, third)] == [1, 2, 500]
+    judge.admit()
+    judge.close()
+
+
+async def test_how_long_one_would_wait_follows_from_what_waits_and_how_long_it_takes(notebook: Notebook) -> None:
+    class Ticking:
+        """Says that every window takes a second."""
+
+        name = "ticking"
+
+        def __init__(self) -> None:
+            self.now = 0.0
+            self.gate = threading.Semaphore(1)
+            self.asked = 0
+
+        def find(self, windows: Sequence[Window]) -> Sequence[Sequence[Evidence]]:
+            self.asked += 1
+            assert self.gate.acquire(timeout=5)
+            self.now += len(windows)
+            return [()] * len(windows)
+
+    detector = Ticking()
+    judge = Batcher(BatchLimits(largest_batch=1, longest_wait_s=2.5), notebook, lambda: detector.now)
+    stages = Cascade((Stage(detector, {Kind.FACT: 0.5}),))
+    await judge.judge(stages, windows(0, 1))
+    calls = [asyncio.ensure_future(judge.judge(stages, windows(0, 1))) for _ in range(2)]
+    while detector.asked < 2:
+        await asyncio.sleep(0.001)
+    judge.admit()
+    calls += [asyncio.ensure_future(judge.judge(stages, windows(0, 1))) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(JudgeBusy) as busy:
+        judge.admit()
+    assert busy.value.retry_after_s == 4
+    detector.gate.release(4)
+    await asyncio.gather(*calls)
+    judge.close()
+
+
+async def test_a_stream_does_not_wait_for_the_whole_of_a_long_text(notebook: Notebook) -> None:
+    judge, gated = batcher(notebook, largest_batch=4), Gated()
+    stages, order = cascade(gated), list[str]()
+    first = asyncio.ensure_future(judge.judge(stages, windows(0, 1)))
+    while not gated.batches:
+        await asyncio.sleep(0.001)
+    for name, count in (("long", 60), ("short", 2)):
+        call = asyncio.ensure_future(judge.judge(stages, windows(0, count)))
+        call.add_done_callback(lambda _, name=name: order.append(name))
+        await asyncio.sleep(0)
+    gated.gate.set()
+    await first
+    while len(order) < 2:
+        await asyncio.sleep(0.001)
+    assert order == ["short", "long"]
+    assert sum(gated.batches) == 63
     judge.close()
 
 
@@ -290,4 +348,119 @@ async def test_a_call_that_is_late_is_told_while_the_judge_still_thinks(notebook
     with pytest.raises(JudgeLate):
         await judge.judge(with_judge(slow), said("near"))
     slow.gate.set()
+    judge.close()
+
+
+class Quick(Near):
+    """Clears what says "far" in no time; remembers the threads it was asked in."""
+
+    name = "static"
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+        self.broken = False
+
+    def find(self, windows: Sequence[Window]) -> Sequence[Sequence[Evidence]]:
+        self.threads.append(threading.get_ident())
+        if self.broken:
+            raise ZeroDivisionError
+        return [[Evidence("e", Kind.FACT, 0.0 if w.text == "far" else 1.0, w.start, w.end)] for w in windows]
+
+
+def with_quick(quick: Quick, detector: Gated) -> Cascade:
+    first = Stage(quick, clear_below={Kind.FACT: 0.5}, quick=True)
+    return Cascade((first, Stage(detector, {Kind.FACT: 0.5})))
+
+
+def quietly(notebook: Notebook) -> Batcher:
+    """A batcher on whose clock nothing takes any time."""
+    return Batcher(BatchLimits(), notebook, lambda: 0.0)
+
+
+async def test_what_the_quick_stages_clear_never_leaves_the_event_loop(notebook: Notebook) -> None:
+    judge, quick, detector = quietly(notebook), Quick(), Gated()
+    detector.gate.set()
+    stages = with_quick(quick, detector)
+    await judge.judge(stages, said("far"))  # nothing is known yet of what it takes
+    assert threading.get_ident() not in quick.threads
+    for _ in range(3):
+        assert detectors(await judge.judge(stages, said("far", "far"))) == [[], []]
+    assert quick.threads[1:] == [threading.get_ident()] * 3
+    assert not detector.batches
+    told = [report for seen in notebook.of(StagesObserved) for report in seen.reports]
+    assert [(report.stage, dict(report.outcomes)) for report in told[1:]] == [("static", {Outcome.CLEAR: 2})] * 3
+    judge.close()
+
+
+async def test_only_what_is_still_open_goes_on_and_no_stage_sees_it_twice(notebook: Notebook) -> None:
+    judge, quick, detector = quietly(notebook), Quick(), Gated()
+    detector.gate.set()
+    stages = with_quick(quick, detector)
+    await judge.judge(stages, said("far"))
+    assert detectors(await judge.judge(stages, said("far", "what", "far", "else"))) == [[], ["gated"], [], ["gated"]]
+    assert detector.batches == [2]
+    assert len(quick.threads) == 2
+    judge.close()
+
+
+async def test_what_is_long_or_many_is_not_judged_on_the_event_loop(notebook: Notebook) -> None:
+    judge, quick, detector = quietly(notebook), Quick(), Gated()
+    stages = with_quick(quick, detector)
+    await judge.judge(stages, said("far"))
+    await judge.judge(stages, said(*["far"] * 200))
+    detector.gate.set()
+    await judge.judge(stages, said("far" * 10_000))
+    assert threading.get_ident() not in quick.threads
+    judge.close()
+
+
+async def test_a_quick_stage_that_turns_out_slow_is_left_to_the_threads(notebook: Notebook) -> None:
+    class Slowly(Quick):
+        now = 0.0
+
+        def find(self, windows: Sequence[Window]) -> Sequence[Sequence[Evidence]]:
+            self.now += 0.01 * len(windows)
+            return super().find(windows)
+
+    quick, detector = Slowly(), Gated()
+    judge = Batcher(BatchLimits(), notebook, lambda: quick.now)
+    for _ in range(5):
+        await judge.judge(with_quick(quick, detector), said("far"))
+    assert threading.get_ident() not in quick.threads
+    judge.close()
+
+
+async def test_a_quick_stage_that_breaks_its_contract_breaks_only_its_call(notebook: Notebook) -> None:
+    judge, quick, detector = quietly(notebook), Quick(), Gated()
+    stages = with_quick(quick, detector)
+    await judge.judge(stages, said("far"))
+    quick.broken = True
+    with pytest.raises(JudgeBroken):
+        await judge.judge(stages, said("far"))
+    quick.broken = False
+    assert detectors(await judge.judge(stages, said("far"))) == [[]]
+    judge.close()
+
+
+async def test_who_never_has_to_wait_lets_others_have_their_turn(notebook: Notebook) -> None:
+    now, turns = 0.0, 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    judge, quick, detector = Batcher(BatchLimits(), notebook, lambda: now), Quick(), Gated()
+    stages = with_quick(quick, detector)
+    await judge.judge(stages, said("far"))
+    beside = asyncio.ensure_future(other())
+    await asyncio.sleep(0)
+    turns = 0
+    for _ in range(100):
+        now += 0.0005
+        await judge.judge(stages, said("far"))
+    beside.cancel()
+    assert threading.get_ident() in quick.threads[1:]
+    assert 10 <= turns <= 50
     judge.close()

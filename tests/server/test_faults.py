@@ -433,17 +433,6 @@ async def test_a_verdict_that_comes_too_late_is_no_verdict() -> None:
         unavailable(w, await w.chat())
 
 
-async def test_an_overloaded_guard_says_when_to_come_back() -> None:
-    async with world(limits=BatchLimits(longest_queue=1, largest_batch=1)) as w:
-        w.detector.delay = 0.1
-        w.upstream.scripts = [says_json(whole("Fine words here. And some more."))]
-        answers = await asyncio.gather(*(w.chat() for _ in range(6)))
-        late = [got for got in answers if got.status == 429]
-        assert late
-        assert all(got.headers["retry-after"] == "1" and is_error(got.json) for got in late)
-        assert {got.status for got in answers} <= {200, 429}
-
-
 async def test_a_defect_of_ours_tells_the_client_nothing() -> None:
     async with world() as w:
         w.index.shown.policy = None  # type: ignore[assignment]

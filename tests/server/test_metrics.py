@@ -56,6 +56,7 @@ CONTRACT = {
     "lethe_upstream_seconds",
     "lethe_upstream_errors_total",
     "lethe_inflight_streams",
+    "lethe_event_loop_lag_seconds",
     "lethe_dropped_fields_total",
     "lethe_in_context_total",
     "lethe_views_total",

@@ -40,9 +40,14 @@ async def asked(client: openai.AsyncOpenAI, path: str, body: dict[str, Any]) -> 
     given = {key: value for key, value in body.items() if key in known}
     try:
         answer = await calls[path].create(**given, extra_body=extra)  # type: ignore[attr-defined]
-        return [event async for event in answer] if body.get("stream") else answer
+        return _in_order([event async for event in answer]) if body.get("stream") else answer
     except openai.APIStatusError as error:
         return error.status_code, error.body
+
+
+def _in_order(events: list[Any]) -> list[Any]:
+    """By choice: while one is held back, another may overtake it."""
+    return sorted(events, key=lambda event: event.choices[0].index if event.choices else len(events))
 
 
 @pytest.mark.parametrize("name", sorted(set(EVERY) - ADDS_TO_IT))

@@ -57,6 +57,18 @@ def test_no_detector_is_kept_alive_and_a_new_one_in_its_place_knows_nothing() ->
         assert cache.known(cascade(), [window("abc 0")]) == [None]
 
 
+def test_findings_of_a_cascade_that_is_gone_are_dropped_when_new_ones_come() -> None:
+    cache, gone, ours = PromptCache(), cascade(), cascade()
+    cache.keep(gone, [window(f"abc {n}") for n in range(50)], [FOUND] * 50)
+    cache.keep(ours, [window("abc")], [FOUND])
+    assert len(cache) == 51
+    del gone
+    gc.collect()
+    cache.keep(ours, [window("abd")], [FOUND])
+    assert len(cache) == 2
+    assert cache.known(ours, [window("abc"), window("abd")]) == [FOUND, FOUND]
+
+
 @pytest.mark.parametrize("open_end", [Finding(failed=("judge",)), Finding(suspects=(MATCH,))])
 def test_what_could_not_be_decided_is_not_remembered(open_end: Finding) -> None:
     cache, ours = PromptCache(), cascade()

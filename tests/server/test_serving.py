@@ -56,7 +56,8 @@ def test_a_server_without_keys_prints_its_admin_key_once(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "env", "code", "words"),
     [
-        (["--workers", "4"], {}, 2, "one worker"),
+        (["--workers", "0"], {}, 2, "--workers"),
+        (["--workers", "2", "--store", "sqlite:///:memory:"], {}, 2, "one process"),
         (["--port", "x"], {}, 2, "--port"),
         ([], {"LETHE_PROT": "1"}, 2, "LETHE_PROT"),
         (["--nonsense"], {}, 2, "--nonsense"),
@@ -100,7 +101,7 @@ def test_the_command_line_loads_no_model_where_none_is_needed(tmp_path: Path) ->
     code = (
         "import sys, server.cli\n"
         "server.cli.main(['keys', 'list'])\n"
-        "print([m for m in ('torch', 'faiss', 'fastapi', 'sentence_transformers', 'aiohttp') if m in sys.modules])"
+        "print([m for m in ('torch', 'faiss', 'fastapi', 'sentence_transformers', 'uvicorn') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, cwd=tmp_path)
     assert (ran.stdout.strip(), ran.returncode) == ("[]", 0), ran.stderr

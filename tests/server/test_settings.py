@@ -58,7 +58,8 @@ def test_flags_win_over_variables(flags: dict[str, Any], variables: dict[str, st
     [
         ({"LETHE_PORT": "http"}, "--port (LETHE_PORT)"),
         ({"LETHE_PORT": "70000"}, "--port"),
-        ({"LETHE_WORKERS": "2"}, "one worker"),
+        ({"LETHE_WORKERS": "65"}, "--workers"),
+        ({"LETHE_WORKERS": "2", "LETHE_STORE": "sqlite:///:memory:"}, "one process"),
         ({"LETHE_STORE": "mysql://x"}, "SQLite"),
         ({"LETHE_UPSTREAM": "vllm:8000"}, "http://"),
         ({"LETHE_UPSTREAM": "http://user:word@vllm"}, "credentials"),

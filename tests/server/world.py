@@ -16,7 +16,8 @@ from guard.cascade import Cascade, Stage
 from guard.detector import Evidence, Watcher, Window
 from guard.errors import DetectorUnavailable
 from guard.fingerprint import FingerprintDetector, FingerprintWatcher, Shingler
-from guard.policy import FailureRule, Policy, Rule, Rules, Streaming
+from guard.glance import Glance
+from guard.policy import Adaptive, FailureRule, Policy, Rule, Rules, Streaming
 from guard.segments import WindowRule
 from guard.verdict import Action, Kind
 from guard.words import words_of
@@ -27,7 +28,7 @@ from server.observation import Observation
 from server.proxy import Proxy
 from server.routes.application import Application
 from server.upstream import Timeouts, Upstream
-from tests.guard.streams import TABLE
+from tests.guard.streams import TABLE, Sight
 
 T = TypeVar("T")
 SHINGLER = Shingler(b"0123456789abcdef")
@@ -85,9 +86,13 @@ class SmallView:
         self.streaming: Streaming = self.rules.streaming
         self.redaction: str = self.rules.redaction
         self.on_failure: FailureRule = self.rules.on_failure
+        self.adaptive: Adaptive = self.rules.adaptive
 
     def watcher(self) -> Watcher:
         return FingerprintWatcher(TABLE, SHINGLER)
+
+    def glance(self) -> Glance | None:
+        return Sight()
 
 
 def policy(action: Action = Action.BLOCK, **changes: Any) -> Policy:
@@ -367,7 +372,12 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(
-    timeouts: Timeouts = PATIENT, limits: BatchLimits = LIMITS, nobody: bool = False, **shown: Any
+    timeouts: Timeouts = PATIENT,
+    limits: BatchLimits = LIMITS,
+    nobody: bool = False,
+    ending_grid_s: float = 0.0,
+    timeout_s: float = 20.0,
+    **shown: Any,
 ) -> AsyncIterator[World]:
     """A world to test in."""
     detector, notebook, loopback = Halves(), Notebook(), LoopbackUpstream()
@@ -376,7 +386,7 @@ async def world(
     batcher = Batcher(limits, notebook, time.perf_counter)
     async with loopback.serve() as base:
         upstream = Upstream("http://127.0.0.1:1" if nobody else base, "upstream-key", timeouts)
-        proxy = Proxy(index, upstream, batcher, notebook)
+        proxy = Proxy(index, upstream, batcher, notebook, ending_grid_s=ending_grid_s, timeout_s=timeout_s)
         try:
             app = Application(proxy, Access(NoKeys(), None), Gate(64), 1_000_000)
             yield World(app, loopback, index, detector, notebook, batcher)

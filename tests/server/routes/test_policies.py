@@ -34,6 +34,7 @@ async def test_what_get_answers_put_takes(lethe: Operators) -> None:
     body = {
         "mode": "shadow",
         "streaming": "strict",
+        "adaptive": {"hold_above": 0.5, "hold_back": 20, "look_words": 2, "strict_near": 0.8},
         "actions": {"answer": {"passage": "redact"}, "prompt": {"fact": "block"}},
         "refusal": "No.",
         "redaction": "[…]",
@@ -77,6 +78,8 @@ async def test_a_threshold_of_a_policy_wins_over_the_calibration(lethe: Operator
     [
         ({"mode": "sleep"}, 400),
         ({"streaming": "slow"}, 400),
+        ({"adaptive": {"look_words": 0}}, 400),
+        ({"adaptive": {"hold": 1}}, 400),
         ({"actions": {"answer": {"fact": "explode"}}}, 400),
         ({"actions": {"prompt": {"fact": "redact"}}}, 400),
         ({"actions": {"answer": {"poem": "block"}}}, 400),
