@@ -36,7 +36,7 @@ class Step:
     """One moment in the text: judge `windows`, then text may leave up to `limit`.
 
     `verdict` is a watcher's and needs no check. A `look` is about a segment that is not finished: it may only let text
-    go. A step that `closes` is about a finished one. The `final` step ends the text.
+    go. A step that `closes` is about a finished one, which begins at `since`. The `final` step ends the text.
     """
 
     windows: tuple[Window, ...]
@@ -44,6 +44,7 @@ class Step:
     verdict: Verdict | None = None
     look: bool = False
     closes: bool = False
+    since: int = 0
     final: bool = False
 
 
@@ -123,9 +124,12 @@ class Course:
         """The segment is finished."""
         self._segments.append(end)
         self._unseen = 0
+        until = end
         if self._glance is not None:
             self._glance.cut()
-        self._add_step(self._segment_windows(), end, closes=True)
+            until -= self._plan.adaptive.hold_back  # judged, and still held: else the next words would come after a gap
+        windows = self._segment_windows()
+        self._steps.append(Step(windows, self._limit_now(until), closes=True, since=self._segments[-2]))
         self._cleared = end
 
     def _look_on(self, glance: Glance, words: Sequence[Word], end: int) -> None:
@@ -148,7 +152,10 @@ class Course:
 
     def _let_go(self, arrived: int) -> None:
         """More has arrived: what was cleared may leave, but for the end of it all."""
-        limit = self._limit_now(min(self._cleared, arrived - self._plan.adaptive.hold_back))
+        until = min(self._cleared, arrived - self._plan.adaptive.hold_back)
+        if until <= self._limit and not self._waiting:
+            return
+        limit = self._limit_now(until)
         if limit <= self._free:
             return
         if not self._steps:
@@ -188,9 +195,6 @@ class Course:
         near = segment < self._plan.rule.exchange_segments
         text = "".join(piece for piece, _, _, _ in self._visible(start, end, self._watched))
         return Window(text, start, end, self._plan.context if near else "")
-
-    def _add_step(self, windows: tuple[Window, ...], until: int, closes: bool = False) -> None:
-        self._steps.append(Step(windows, self._limit_now(until), closes=closes))
 
     def _limit_now(self, until: int = 0) -> int:
         """How far text may leave when all that was read so far is clear; what was judged ends at `until`."""

@@ -51,7 +51,8 @@ class StreamMachine(Course):
         self._ready: deque[Event] = deque()
         self._released = 0
         self._leaked = 0
-        self._kept: int | None = None  # nothing after this leaves before the unfinished segment was judged whole
+        self._suspect = False  # a look kept the unfinished segment
+        self._kept: int | None = None  # nothing after this leaves before that segment, and the next one, was judged
         self._ended = self._closed = False
         self._noted: list[Verdict] = []
 
@@ -151,14 +152,17 @@ class StreamMachine(Course):
             if verdict.action is Action.REDACT:
                 self._redact(window, verdict)
         if step.closes:
-            self._kept = None
+            self._kept = step.since if self._suspect and not step.final else None
+            self._suspect = False
         self._release(step.limit)
         if step.final:
             self._closed = True
 
     def _see(self, step: Step, judged: Sequence[tuple[Window, Verdict]]) -> None:
-        """A look decides nothing that the finished segment will not decide: it lets text go, or keeps it until then."""
+        """A look decides nothing that finished segments will not decide: it lets text go, or keeps it until then. What
+        it keeps waits for the next segment too: both together may say what neither does alone."""
         if any(verdict.action >= Action.REDACT for _, verdict in judged):
+            self._suspect = True
             self._kept = self._released if self._kept is None else self._kept
         else:
             self._release(step.limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -108,6 +109,23 @@ def test_adaptive_mode_releases_ordinary_text_within_a_few_words() -> None:
     assert isinstance(check, Check)
     machine.resolve([Verdict() for _ in check.windows])
     assert machine.next_event() == Release("rain falls on", 0, 13)
+
+
+def test_a_sentence_that_a_look_kept_waits_for_the_next_one_too() -> None:
+    machine = World(Action.BLOCK, Streaming.ADAPTIVE, sighted=True).machine()
+    released = []
+    text = "the old treaty of harbour rain. rain falls on us all day. and it falls. "
+    for char in text:
+        machine.feed(char)
+        while not isinstance(event := machine.next_event(), NeedText):
+            if isinstance(event, Check):
+                suspicious = [w.unfinished and "treaty" in w.text for w in event.windows]
+                machine.resolve([Verdict(Action.BLOCK if kept else Action.ALLOW) for kept in suspicious])
+            elif isinstance(event, Release):
+                released.append((event.end, machine.held + machine.released))
+    assert "".join(text[a:b] for (a, _), (b, _) in pairwise([(0, 0), *released])) == text[: released[-1][0]]
+    second = text.index("rain falls")
+    assert min(arrived for end, arrived in released if end > text.index("treaty")) > text.index("and it") - 2 > second
 
 
 def test_text_without_words_needs_no_check_and_leaves() -> None:

@@ -37,7 +37,7 @@ class WindowEndsAtTheBuffersEnd(StreamMachine):
         if self._reading and len(self._text) > self._segments[-1]:
             self._segments.append(len(self._text))
             self._segmenter.words = 0
-            self._add_step(self._segment_windows(), len(self._text))
+            self._steps.append(Step(self._segment_windows(), self._limit_now(len(self._text))))
 
 
 class TailNotFlushed(StreamMachine):
