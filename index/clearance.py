@@ -34,8 +34,8 @@ SHARED_NAMES: Final = 0.26
 """Added to a passage's score when both name the same."""
 
 SHARED_WORDS: Final = 0.4
-"""Added to a passage's score when all words of the shorter text stand in the longer one; as much is taken when none
-does, and nothing changes at half of them."""
+"""Half of it is added to the score of a passage, or of a fact that names nothing, when all words of the shorter text
+stand in the longer one; as much is taken when none does."""
 
 DRESSED: Final = 0.1
 """Added in a reading that is not plain: what is left of a dress is rare, and rare tokens weigh most."""
@@ -48,27 +48,27 @@ _BONUS: Final = SHARED_NAMES + SHARED_WORDS / 2
 
 
 class Facing:
-    """One window that faces entries: what it mentions is read when it first matters.
+    """One window that faces entries: what it mentions is read when it first matters. `text` is the window's, `words`
+    are those of the text.
 
     `turns` keeps what the turns of a batch mention: many windows answer the same one.
     """
 
-    __slots__ = ("_mentioned", "_said", "_turns", "_whole", "_words", "dressed", "of", "window")
+    __slots__ = ("_mentioned", "_said", "_text", "_turns", "_whole", "dressed", "of", "window", "words")
 
-    def __init__(self, window: Window, mentioned: Mentioned | None, turns: dict[str, Mentions[int]]) -> None:
-        self.window, self._mentioned, self._turns = window, mentioned, turns
+    def __init__(
+        self,
+        window: Window,
+        text: str,
+        words: Sequence[Word],
+        mentioned: Mentioned | None,
+        turns: dict[str, Mentions[int]],
+    ) -> None:
+        self.window, self.words, self._text, self._mentioned, self._turns = window, words, text, mentioned, turns
         self.of: Callable[[str], Mentions[int]] = _nothing if mentioned is None else mentioned.of
         self._said: Mentions[int] | None = None
         self._whole: Mentions[int] | None = None
-        self._words: Sequence[Word] | None = None
         self.dressed = window.view != PLAIN
-
-    @property
-    def words(self) -> Sequence[Word]:
-        """The words of the window."""
-        if self._words is None:
-            self._words = words_of(self.window.text)
-        return self._words
 
     @property
     def brief(self) -> bool:
@@ -84,7 +84,7 @@ class Facing:
     def said(self) -> Mentions[int]:
         """What the window itself mentions."""
         if self._said is None:
-            self._said = NOTHING if self._mentioned is None else self._mentioned.read(self.window.text, self.words)
+            self._said = NOTHING if self._mentioned is None else self._mentioned.read(self._text, self.words)
         return self._said
 
     @property
@@ -140,10 +140,12 @@ def _nearest_fact(cosines: Mapping[str, float], facing: Facing, least: float) ->
         if cosine < least:
             continue
         about = of(entry_id)
-        missing = UNNAMED_AT_MOST
-        if not _strangers(about, whole):
-            missing = min(UNNAMED * (1.0 - agreement(about, whole)), UNNAMED_AT_MOST)
-        score = cosine - missing
+        if not about.names:  # nothing to ask for but what its words say: generic, so many a text has its meaning
+            score = cosine + SHARED_WORDS * (_shared(about, whole) - 0.5) if about.words else cosine
+        elif _strangers(about, whole):
+            score = cosine - UNNAMED_AT_MOST
+        else:
+            score = cosine - min(UNNAMED * (1.0 - agreement(about, whole)), UNNAMED_AT_MOST)
         if score >= least:
             best, least = (score, entry_id), score
     return best
@@ -155,13 +157,11 @@ def _nearest_passage(cosines: Mapping[str, float], facing: Facing, least: float)
     if not cosines or max(cosines.values()) + offset + _BONUS < least:
         return best
     said, of = facing.said, facing.of
-    words, count = said.words, len(said.words)
     for entry_id, cosine in cosines.items():
         about = of(entry_id)
         score = cosine + offset
         if about.words:  # else not known: as if half of its words were shared
-            shared = len(words & about.words) / max(1, min(len(about.words), count))
-            score += SHARED_WORDS * (shared - 0.5)
+            score += SHARED_WORDS * (_shared(about, said) - 0.5)
             if score + SHARED_NAMES < least:
                 continue
             score += SHARED_NAMES * (0.0 if _strangers(about, said) else _named_alike(about, said))
@@ -175,6 +175,11 @@ def _strangers(about: Mentions[int], said: Mentions[int]) -> bool:
     return bool(
         about.names and said.names and said.words.isdisjoint(about.names) and about.words.isdisjoint(said.names)
     )
+
+
+def _shared(about: Mentions[int], said: Mentions[int]) -> float:
+    """The share of words of the shorter text that stand in the longer one."""
+    return len(said.words & about.words) / max(1, min(len(about.words), len(said.words)))
 
 
 def _named_alike(about: Mentions[int], said: Mentions[int]) -> float:

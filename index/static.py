@@ -82,11 +82,16 @@ class StaticModel:
         vectors: Vectors = summed / np.maximum(lengths, _SHORTEST)
         return vectors, shares
 
+    def read(self, text: str) -> tuple[Vectors, int, int]:
+        """The vectors of a text's tokens added up [dimensions], how many tokens it has, and how many are known."""
+        tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
+        known = [token for token in tokens if token != self._unknown]
+        total: Vectors = self._vectors[known].sum(axis=0)
+        return total, len(tokens), len(known)
+
     def word(self, norm: str) -> Vectors:
         """The vectors of one word's tokens added up [dimensions], of whatever length: what it adds to a text's sum."""
-        read = self._tokenizer.encode(norm, add_special_tokens=False).ids
-        total: Vectors = self._vectors[[token for token in read if token != self._unknown]].sum(axis=0)
-        return total
+        return self.read(norm)[0]
 
 
 def _summing(vectors: Vectors) -> Callable[[NDArray[np.int64], NDArray[np.int64]], Vectors]:

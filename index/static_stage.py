@@ -19,10 +19,11 @@ from guard.verdict import Kind
 from index.calibration import clopper_pearson
 from index.clearance import FLOOR, Facing, combined, nearest
 from index.facts import BriefAnswers
-from index.forms import PROMPT_FORMS, Form, exchange
+from index.forms import PROMPT_FORMS, Form
 from index.mentioned import Mentioned
 from index.rulebook import RuleBook
 from index.static import StaticModel
+from index.static_reader import StaticReader, unit
 from index.static_table import StaticTable
 
 DETECTOR: Final = "static"
@@ -63,7 +64,7 @@ class StaticDetector:
         *,
         brief: BriefAnswers | None = None,
     ) -> None:
-        self._model, self._tables = model, {form: table for form, table in tables.items() if len(table)}
+        self._reader, self._tables = StaticReader(model), {form: table for form, table in tables.items() if len(table)}
         self._mentioned, self._least, self._brief = mentioned, least, brief
         self._floor = min([FLOOR, *least.values()])
         seen = frozenset[str]().union(*(table.entries for table in self._tables.values()))
@@ -83,29 +84,33 @@ class StaticDetector:
 
     def _found(self, windows: Sequence[Window]) -> list[list[Evidence]]:
         spoken: dict[str, int] = {}
-        paired: dict[str, int] = {}
-        alone = [spoken.setdefault(window.text.strip(), len(spoken)) for window in windows]
+        paired: dict[tuple[str, str], int] = {}
+        texts = [window.text.strip() for window in windows]
+        alone = [spoken.setdefault(text, len(spoken)) for text in texts]
         asks = Form.EXCHANGE in self._tables
         pairs = [
-            paired.setdefault(exchange(window.context, window.text), len(paired)) if asks and window.context else -1
-            for window in windows
+            paired.setdefault((window.context, text), len(paired)) if asks and window.context else -1
+            for window, text in zip(windows, texts, strict=True)
         ]
-        vectors, known = self._model.encode_known([*spoken, *paired])
+        reads = self._reader.windows(list(spoken))
         tables = [self._tables[form] for form in PROMPT_FORMS if form in self._tables]
-        own = [table.near(vectors[: len(spoken)], self._floor) for table in tables]
-        both = self._tables[Form.EXCHANGE].near(vectors[len(spoken) :], self._floor) if paired else {}
+        own = [table.near(unit(reads), self._floor) for table in tables] if reads else []
+        both: Mapping[Kind, Sequence[_Cosines]] = {}
+        if paired:
+            turns, answers = zip(*paired, strict=True)
+            both = self._tables[Form.EXCHANGE].near(unit(self._reader.exchanges(turns, answers)), self._floor)
         kinds = {kind for found in (*own, both) for kind in found}
         contexts: dict[str, Mentions[int]] = {}
-        found = []
+        found: list[list[Evidence]] = []
         for window, at, pair in zip(windows, alone, pairs, strict=True):
-            facing = Facing(window, self._mentioned, contexts)
+            facing = Facing(window, texts[len(found)], reads[at].words, self._mentioned, contexts)
             near = {}
             for kind in kinds:
                 statement = _joined([table[kind][at] for table in own if kind in table])
                 together = both[kind][pair] if pair >= 0 and kind in both else _NONE
                 if best := self._nearest(kind, statement, together, facing):
                     near[kind] = best
-            found.append(self._evidence(window, near, bool(known[at] >= LEAST_KNOWN)))
+            found.append(self._evidence(window, near, reads[at].share >= LEAST_KNOWN))
         return found
 
     def _nearest(self, kind: Kind, statement: _Cosines, together: _Cosines, facing: Facing) -> tuple[float, str] | None:
