@@ -50,6 +50,10 @@ _MARKS: Final = tuple(
 )
 _PIG: Final = re.compile(r"[A-Za-z]{3}ay\b")
 _LONG: Final = 16
+_GLUED: Final = re.compile(r"[^\W_]{16}|\S*[^\w\s'\u2019-]\S*[^\w\s'\u2019-]\S*")
+"""What is long in one word, or has signs within: parts with hyphens between are words of their own anyway."""
+_BREAK: Final = re.compile(r"\n\s*(?=\S)")
+"""Where a line begins: empty ones do not count."""
 PART: Final = 120
 """Characters of a part of a text that is looked at by itself."""
 
@@ -96,12 +100,14 @@ def _dressed(text: str, words: list[str]) -> bool:
         return False
     if (
         2 * len(words) < len(pieces)
-        or max(map(len, pieces)) >= _LONG
+        or (max(map(len, pieces)) >= _LONG and _GLUED.search(text))
         or len(text) < 3 * len(pieces)
         or len(words) > 2 * len(pieces)
     ):
         return True
-    if "-\n" in text or text.count("\n") > max(1, len(text) // 16):
+    if "-\n" in text:
+        return True
+    if text.count("\n") > max(1, len(text) // 16) and len(_BREAK.findall(text)) > max(1, len(text) // 16):
         return True
     if text.count("ay") > 1 and len(_PIG.findall(text)) > 1:
         return True

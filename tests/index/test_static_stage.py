@@ -7,11 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.cascade import Cascade, Outcome, Stage
+from guard.claims import claims_of
 from guard.detector import Window
 from guard.names import Mentions, mentions
 from guard.policy import Policy, Rule
 from guard.verdict import Kind
+from index.claims import hashed_claims
 from index.clearance import DRESSED, UNNAMED, UNNAMED_AT_MOST
+from index.facts import BriefAnswers
 from index.forms import Form, exchange
 from index.mentioned import Mentioned, hashed
 from index.static_stage import NEAR, StaticDetector, authority, static_clearance
@@ -119,6 +122,27 @@ def test_a_brief_answer_is_let_through_by_its_exchange_whatever_it_names(static_
 def test_a_fact_that_is_unmistakable_needs_no_names(static_model, shingler) -> None:
     score = cleared_by(static_model, shingler, Kind.FACT, FACT, FACT.replace("Basil", "Cosmo"))
     assert score >= 0.36
+
+
+def test_a_fact_that_names_nothing_needs_shared_words(static_model, shingler) -> None:
+    generic = "The author often explores themes of isolation and the human spirit."
+    same = "The themes that the author explores are often isolation and the spirit of humans."
+    other = "The writers of the time examined solitude, society and the soul."
+    told, unlike = (cleared_by(static_model, shingler, Kind.FACT, generic, text) for text in (same, other))
+    (bare,) = StaticDetector(*parts(static_model, Kind.FACT, generic)).find([window(other)])
+    assert told > 0.8 and unlike < bare[0].score - 0.05
+
+
+def test_a_brief_answer_that_says_something_else_is_cleared(static_model, shingler) -> None:
+    model, tables, rules = parts(static_model, Kind.FACT, FACT, ASKED)
+    claims = {"e": hashed_claims(claims_of([FACT], ASKED), shingler)}
+    mentioned, least = Mentioned({"e": of(shingler, ASKED, FACT)}, shingler), {Kind.FACT: 0.35}
+    detector = StaticDetector(model, tables, rules, mentioned, least, brief=BriefAnswers(claims, shingler))
+    right, wrong = detector.find(
+        [window("Born in Tern, in 1871.", ASKED), window("Nobody really can know that.", ASKED)]
+    )
+    assert right and right[0].score >= 0.35
+    assert not wrong
 
 
 def test_a_passage_needs_shared_words_or_names_more_than_a_few_like_ones(static_model, shingler) -> None:
