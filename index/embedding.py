@@ -53,8 +53,8 @@ class EmbeddingDetector:
         try:
             questions = [Asked(window, len(words_of(window.text)), self._shingler) for window in windows]
             self._ask([(q, form, text) for q in questions for form, text in self._alone(q)])
-            far = [q for q in questions if not self._matters(q)]
-            self._ask([(q, Form.EXCHANGE, text) for q in questions if q not in far for text in self._together(q)])
+            near = [q for q in questions if self._matters(q)]
+            self._ask([(q, Form.EXCHANGE, text) for q in near for text in self._together(q)])
             return [self._evidence(question) for question in questions]
         except (RuntimeError, MemoryError) as cause:
             raise DetectorUnavailable(self.name, type(cause).__name__) from cause

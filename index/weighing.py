@@ -17,7 +17,7 @@ from index.mentioned import hashed
 from index.vectors import Hit
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Asked:
     """One window with the vectors that ask for it, and what they came near.
 

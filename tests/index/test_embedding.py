@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -13,7 +13,8 @@ from guard.policy import Policy, Rule
 from guard.verdict import Kind
 from index.calibration import shipped
 from index.concepts import ConceptWeigher
-from index.embedding import EmbeddingDetector, Known
+from index.embedder import Embedder, Vectors
+from index.embedding import DOUBTED, EmbeddingDetector, Known
 from index.entry import Content
 from index.facts import FactWeigher
 from index.forms import Form
@@ -126,12 +127,44 @@ def test_a_batch_is_judged_as_its_windows_alone(detector) -> None:
         Window("In Tern.", 0, 8, ASKED),
         Window("Soup.", 0, 5),
         Window("word " * 900, 0, 4500),
+        Window("The soup needs a little more salt and an onion.", 0, 9, "How do I cook a soup?"),
+        Window("Basil Orsk came from Tern, where he was born in 1931.", 0, 9, ASKED),
+        *[Window("The bread needs a little more time in the oven.", 0, 9, "How do I bake bread?")] * 2,
     ]
     together = made.find(windows)
     for window, found in zip(windows, together, strict=True):
         (alone,) = made.find([window])
         assert [e.entry_id for e in alone] == [e.entry_id for e in found]
         np.testing.assert_allclose([e.score for e in alone], [e.score for e in found], atol=2e-3)
+
+
+def test_an_exchange_is_embedded_only_where_it_can_matter(detector) -> None:
+    made = detector({"born": (Kind.FACT, Content(BORN, ASKED))})
+    soup, said, half = (
+        Window("The soup needs a little more salt and an onion.", 0, 9, ASKED),
+        Window("Basil Orsk came from Tern, where he was born in 1931.", 0, 9, ASKED),
+        Window("The soup needs a little more salt and an", 0, 9, ASKED, unfinished=True),
+    )
+    asked: list[str] = []
+    counting = EmbeddingDetector(_Counting(made._embedder, asked), made._known, made._scale, made._shingler)
+    assert counting.find([soup])[0][0].score < made._scale.floor - DOUBTED
+    assert not any(text.startswith(ASKED) for text in asked)
+    assert counting.find([said])[0][0].score >= made._scale.floor
+    assert sum(text.startswith(ASKED) for text in asked) == 1
+    counting.find([half])
+    assert sum(text.startswith(ASKED) for text in asked) == 2
+
+
+class _Counting:
+    """Notes what is embedded."""
+
+    def __init__(self, embedder: Embedder, asked: list[str]) -> None:
+        self._embedder, self._asked = embedder, asked
+        self.pieces = embedder.pieces
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        self._asked += texts
+        return self._embedder.encode(texts)
 
 
 def test_what_stands_at_the_end_of_a_long_window_is_seen(detector) -> None:
