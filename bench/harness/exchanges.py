@@ -36,7 +36,8 @@ def exchanges(data: Path) -> list[Exchange]:
             prompt = f"Continue this text:\n{before}" if at else answer.prompt or "Please go on."
             if turn == len(rounds):
                 rounds.append([])
-            rounds[turn].append(Exchange(prompt, text[at:end].strip()))
+            if said := text[at:end].strip():
+                rounds[turn].append(Exchange(prompt, said))
             at, turn = end, turn + 1
     return [exchange for one in rounds for exchange in one]
 
