@@ -183,7 +183,7 @@ characters of the entry that had left. Delays are medians in milliseconds, passa
 The grid (`--ending-grid-ms`) hides how long a verdict took as long as verdicts take less than its step: that is what a
 whole answer shows. It does not hide where in the text the match lies: a passage is stopped at a word, a sentence near a
 fact is held from its beginning or stopped at its end, and the time until the ending is mostly the time that the model
-needed for the words held back. Whoever reads the text up to the stop sees this anyway: the last AUC.
+needed for the words held back. So in streams, the delay tells the two kinds apart.
 """
 
 
