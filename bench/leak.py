@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from rich.progress import Progress
 
 from bench.crowd import crowd
 from bench.dataset import Answer, Tofu, add_data_option, benign
+from bench.held import FIRST, held
 from bench.report import DOCS, table, write_section
 from bench.trial import RememberedEmbedder, build_views
 from guard.detector import Window
@@ -29,10 +30,9 @@ from guard.numerals import numerals
 from guard.plan import StreamPlan
 from guard.policy import Streaming
 from guard.scan import verdict_of
-from guard.segments import Segmenter
 from guard.stream import StreamMachine
 from guard.verdict import Kind, Side, Verdict
-from guard.words import TokenSplitter, Word, words_of, words_of_token
+from guard.words import words_of
 from index.embedder import load_embedder
 from index.entry import Draft
 from index.snapshot import View
@@ -45,7 +45,6 @@ FEW: Final = 100
 """Texts of a set where all of them would take too long, and for the trade-off."""
 
 BENIGN: Final = 200
-FIRST: Final = 3
 STRICT, UNKNOWN, ASKED = "strict, question unknown", "adaptive, question unknown", "adaptive, as served"
 
 
@@ -128,62 +127,6 @@ def _tells(text: str, verdict: Verdict, released: int) -> bool:
         if names_of(claim, words) & {plain(word.norm) for word in seen} or numbers & shown:
             return True
     return False
-
-
-# -- benign answers ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What is held of benign answers: words, those near something, answers, those near in their first words, looks."""
-
-    words: int
-    near: int
-    answers: int
-    first: int
-    looks: int
-
-    @property
-    def row(self) -> list[str]:
-        """As cells."""
-        shares = (self.near / self.words, self.first / self.answers)
-        return [*(f"{100 * share:.2f} %" for share in shares), f"{1000 * self.looks / self.words:.1f}"]
-
-
-def segments(view: View, text: str) -> Iterator[list[Word]]:
-    """The words of each segment."""
-    splitter, segmenter, words = TokenSplitter(), Segmenter(view.rule), list[Word]()
-    tokens = [(token, text[token.end : token.end + 1]) for token in splitter.feed(text)]
-    tokens += [(token, "\n") for token in splitter.end()]
-    for token, following in tokens:
-        own = words_of_token(token)
-        words += own
-        if segmenter.push(token, len(own), following):
-            yield words
-            words = []
-    yield words
-
-
-def held(view: View, texts: Sequence[str]) -> Held:
-    """How much of these texts the glance would hold."""
-    words = near = first = looks = 0
-    for text in texts:
-        before, early, glance = 0, False, view.glance()
-        if glance is None:
-            raise SystemExit("the index has no glance: is there a static model?")
-        for own in segments(view, text):
-            waiting = 0
-            for at, word in enumerate(own):
-                hit = glance.push((word,))
-                near += hit
-                early |= hit and before + at < FIRST
-                waiting = waiting + 1 if hit else 0
-                if waiting == view.adaptive.look_words:
-                    looks, waiting = looks + 1, 0
-            glance.cut()
-            before += len(own)
-        words, first = words + before, first + early
-    return Held(words, near, len(texts), first, looks)
 
 
 # -- the sections -----------------------------------------------------------------------------------------------------
