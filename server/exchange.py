@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from guard.policy import InContext, Mode
 from guard.verdict import Action, Match, Side, Verdict
-from server.dialects.dialect import Asked, Dialect, Frame
+from server.dialects.dialect import Asked, Dialect, Frame, Telling
 from server.guarding import Guarded
 from server.judging import Judge, View
 from server.observation import (
@@ -94,6 +94,14 @@ class Exchange:
     dropped: int = 0
     names: dict[str, None] = field(default_factory=dict)
     grid_s: float = 0.0
+    _telling: Telling | None = None
+
+    @property
+    def telling(self) -> Telling:
+        """The stream that answers."""
+        if self._telling is None:
+            self._telling = self.dialect.telling(self.asked)
+        return self._telling
 
     def now(self) -> float:
         """Seconds on the caller's clock."""

@@ -12,7 +12,7 @@ from typing import Protocol
 from guard.scan import combine
 from guard.verdict import Side, Verdict
 from server.batching import JudgeFault
-from server.dialects.dialect import Asked, Dialect, Ending, Unreadable, encode, encode_events
+from server.dialects.dialect import Asked, Dialect, Ending, Unreadable, encode
 from server.exchange import Caller, Clockwork, Exchange
 from server.faults import (
     ApplicationFault,
@@ -173,18 +173,16 @@ class Proxy:
         asked, dialect = exchange.asked, exchange.dialect
         exchange.rose_to(RequestOutcome.BLOCKED)
         refusal = exchange.view.rules.policy_of(verdict, Side.PROMPT).refusal
-        head = dialect.blank(asked, exchange.caller.request_id, int(time.time()))
         endings = [Ending(choice, refusal, "content_filter", True) for choice in range(asked.choices)]
-        usage = _usage_of_refusal(asked, refusal)
+        usage, request_id, created = _usage_of_refusal(asked, refusal), exchange.caller.request_id, int(time.time())
         await exchange.on_grid()
         if asked.stream:
-            events = [event for ending in endings for event in dialect.ending(head, ending)]
-            if asked.include_usage:
-                events.append(dialect.usage(head, usage))
-            await reply.write(encode_events(events) + dialect.last)
+            telling = exchange.telling
+            told = telling.open(request_id, created) + b"".join(telling.end(ending) for ending in endings)
+            await reply.write(told + telling.close(usage if asked.include_usage else None))
             await reply.finish()
             return
-        frame = dialect.body(encode(head))
+        frame = dialect.body(encode(dialect.blank(asked, request_id, created)))
         for ending in endings:
             dialect.replace(frame, ending)
         dialect.recount(frame, usage)
@@ -198,13 +196,13 @@ class Proxy:
         exchange.outcome = told.outcome
         if isinstance(fault, UpstreamFault) and told.outcome is not RequestOutcome.CLIENT_ERROR:
             self.observer.observe(UpstreamFailed(fault.reason))
-        body = exchange.dialect.error(told)
         if reply.started:
-            await reply.write(encode_events([body]) + exchange.dialect.last)
+            await reply.write(exchange.telling.fail(told))
             await reply.finish()
             return
         exchange.status = told.status
-        await reply.whole(told.status, encode(body), {"retry-after": told.retry_after} if told.retry_after else None)
+        headers = {"retry-after": told.retry_after} if told.retry_after else None
+        await reply.whole(told.status, encode(exchange.dialect.error(told)), headers)
 
     async def _told(self, exchange: Exchange, fault: Exception) -> Told:
         if isinstance(fault, UpstreamRefused):

@@ -11,15 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from server.dialects.dialect import (
-    Ending,
-    Frame,
-    FrameKind,
-    Json,
-    Unreadable,
-    encode_events,
-    encode_frame,
-)
+from server.dialects.dialect import Ending, Frame, FrameKind, Json, Unreadable
 from server.dialects.shape import Shapes
 from server.dialects.sse import END, KEEP_ALIVE, SseBroken, SseComment, SseEvent, SseReader
 from server.exchange import Exchange
@@ -39,14 +31,14 @@ class AnswerStream:
     def __init__(self, exchange: Exchange, guard: AnswerGuard | None, remedies: Remedies, reply: Reply) -> None:
         self._exchange, self._guard, self._remedies, self._reply = exchange, guard, remedies, reply
         self._dialect = exchange.dialect
-        self._reader, self._shapes = SseReader(), Shapes(exchange.dialect.event)
+        self._telling = exchange.telling
+        self._reader, self._shapes = SseReader(), Shapes(self._telling.read)
         self._arrived = 0.0  # when the bytes came that are looked at now
         self._outbox, self._tally = Outbox(), Tally()
         self._running = set(range(exchange.asked.choices))  # choices that upstream still speaks for
         self._last: list[Held] = []  # what leaves once upstream is left
         self._stopped: dict[int, bool] = {}  # choice: its remedy was sent
         self._opened: set[int] = set()
-        self._head: Json = {}
         self._counts: bool | None = None  # whether every event has a count that only we want; known after the first
         self._final_usage: Json | None = None
         self._done = self._alive = False
@@ -88,10 +80,9 @@ class AnswerStream:
         await self._remedy()
         await self._send(self._outbox.ready())
         if self._stopped and not self._done:
-            if self._exchange.asked.include_usage and self._final_usage is None:
-                usage = self._tally.total(self._exchange.asked, None)
-                await self._reply.write(encode_events([self._dialect.usage(self._head, usage)]))
-            await self._reply.write(self._dialect.last)
+            wanted = self._exchange.asked.include_usage and self._final_usage is None
+            usage = self._tally.total(self._exchange.asked, None) if wanted else None
+            await self._reply.write(self._telling.close(usage))
         await self._reply.finish()
 
     async def abandon(self) -> None:
@@ -155,7 +146,7 @@ class AnswerStream:
             if isinstance(event, SseComment):
                 self._alive = True
                 continue
-            frames = self._dialect.event(event)
+            frames = self._telling.read(event)
             self._shapes.learn(event, frames)
             for frame in frames:
                 self._exchange.note(frame)
@@ -177,6 +168,8 @@ class AnswerStream:
         elif held.choice in self._stopped:
             return
         else:
+            if frame.sums_up:
+                self._final_usage = frame.usage or self._final_usage
             self._take_choice(frame, held)
         self._outbox.add(held)
 
@@ -196,7 +189,6 @@ class AnswerStream:
 
     def _begin(self, frame: Frame) -> None:
         asked = self._exchange.asked
-        self._head = frame.body
         unwanted = self._guard is not None and asked.include_usage and not asked.continuous_usage
         self._counts = frame.usage is not None and unwanted
 
@@ -245,18 +237,23 @@ class AnswerStream:
     def _leave(self, held: Held) -> bytes:
         frame, choice = held.frame, held.choice
         if choice is None:
-            if frame.usage is not None and self._tally.suppressed:
-                self._dialect.recount(frame, self._tally.total(self._exchange.asked, frame.usage))
-            return encode_frame(frame)
+            self._recount(frame)
+            return self._telling.tell(frame)
         self._tally.left(held, choice)
         if held.hollow and choice in self._opened:
             return b""
         self._opened.add(choice)
-        if held.cut or self._tally.redacted(choice):
+        if frame.sums_up:
+            self._recount(frame)
+        elif held.cut or self._tally.redacted(choice):
             self._dialect.forget_usage(frame)  # it would count what did not leave
         if frame.pieces:
             self._time(held)
-        return encode_frame(frame)
+        return self._telling.tell(frame)
+
+    def _recount(self, frame: Frame) -> None:
+        if frame.usage is not None and self._tally.suppressed:
+            self._dialect.recount(frame, self._tally.total(self._exchange.asked, frame.usage))
 
     def _time(self, held: Held) -> None:
         times, now = self._exchange.times, self._exchange.now()
@@ -281,4 +278,4 @@ class AnswerStream:
             self._stopped[choice] = True
             self._opened.add(choice)
             self._tally.add(choice, remedy.text, remedy.tokens)
-            await self._reply.write(encode_events(self._dialect.ending(self._head, ending)))
+            await self._reply.write(self._telling.end(ending))

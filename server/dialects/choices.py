@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from server.dialects.choice_events import LAST, ChoicesTelling
 from server.dialects.conversation import Conversation
 from server.dialects.dialect import (
     Asked,
@@ -18,14 +19,14 @@ from server.dialects.dialect import (
     Json,
     Piece,
     Rewrite,
+    Telling,
     Unreadable,
     UpstreamError,
     encode,
 )
-from server.dialects.envelope import HEAD
 from server.dialects.fields import Fields, is_name, keep_known
 from server.dialects.options import Options, apply_options, count, flag, name, read_object, section
-from server.dialects.sse import DONE, SseEvent, encode_event
+from server.dialects.sse import DONE, SseEvent
 from server.faults import Told
 
 MOST_CHOICES: Final = 128
@@ -124,7 +125,7 @@ class ChoicesDialect:
     def event(self, event: SseEvent) -> Sequence[Frame]:
         """One event of upstream's stream, in one frame per choice. Raises `Unreadable`."""
         if event.data == DONE:
-            return (Frame(event.raw if event.plain else self.last, kind=FrameKind.DONE),)
+            return (Frame(event.raw if event.plain else LAST, kind=FrameKind.DONE),)
         frame = self._frame(event.raw, event.data, self._event_fields, whole=False)
         frame.changed |= not event.plain
         return (frame,) if len(frame.choices) < 2 else _split(frame)
@@ -197,8 +198,12 @@ class ChoicesDialect:
 
     # -- answers of our own --
 
+    def telling(self, asked: Asked) -> Telling:
+        """A stream that answers this."""
+        return ChoicesTelling(self, asked)
+
     def ending(self, head: Mapping[str, Any], ending: Ending) -> list[Json]:
-        """Events with the text, and one that finishes the choice."""
+        """Events with the text, and one that finishes the choice; `head` is any earlier event of the stream."""
         texts = _FEW_WORDS.findall(ending.text) if ending.paced else [ending.text] if ending.text else []
         texts = texts or ([""] if ending.opens else [])
         events = [
@@ -212,7 +217,7 @@ class ChoicesDialect:
         choice: Json = {"index": index, **delta, "logprobs": None, "finish_reason": finish_reason}
         if finish_reason is not None:
             choice["stop_reason"] = None
-        return {**_head_of(head), "choices": [choice]}
+        return {**head, "choices": [choice]}
 
     def replace(self, frame: Frame, ending: Ending) -> None:
         """The choice says only this from now on."""
@@ -227,21 +232,18 @@ class ChoicesDialect:
         kept = {key: None if key == "stop_reason" else value for key, value in choice.items() if key not in said}
         return {"index": ending.choice, **said, **kept, "finish_reason": ending.finish_reason}
 
-    def usage(self, head: Mapping[str, Any], usage: Json) -> Json:
-        """An event without choices."""
-        return {**_head_of(head), "choices": [], "usage": usage}
+    def head(self, asked: Asked, request_id: str, created: int, whole: bool) -> Json:
+        """What every event of an answer repeats, or a whole answer begins with."""
+        told = {"id": f"{self._id_prefix}{request_id}", "object": self._objects[whole]}
+        return {**told, "created": created, "model": asked.model}
 
     def blank(self, asked: Asked, request_id: str, created: int) -> Json:
         """An answer that nobody gave yet."""
-        head: Json = {"id": f"{self._id_prefix}{request_id}", "object": self._objects[0 if asked.stream else 1]}
-        head |= {"created": created, "model": asked.model}
-        if asked.stream:
-            return head
         choices = [
             {"index": i, **self._message({}, ""), "logprobs": None, "finish_reason": None, "stop_reason": None}
             for i in range(asked.choices)
         ]
-        return {**head, "choices": choices, "usage": None}
+        return {**self.head(asked, request_id, created, True), "choices": choices, "usage": None}
 
     def upstream_error(self, body: Json) -> UpstreamError:
         """The error object, or the older form without an envelope. Raises `Unreadable`."""
@@ -256,11 +258,6 @@ class ChoicesDialect:
             param if isinstance(param, str) and is_name(param) else None,
             code if isinstance(code, int) or is_name(code) else None,
         )
-
-    @property
-    def last(self) -> bytes:
-        """What ends a stream."""
-        return encode_event(DONE)
 
     def error(self, told: Told) -> Json:
         """The error object of this API."""
@@ -279,7 +276,3 @@ def _split(frame: Frame) -> list[Frame]:
         frames.append(part)
     frames[0].dropped = frame.dropped
     return frames
-
-
-def _head_of(body: Mapping[str, Any]) -> Json:
-    return {key: body[key] for key in HEAD if key in body}

@@ -1,9 +1,9 @@
 """What a dialect is: one API's way to carry text. Everything else of the proxy sees only these types.
 
 ```
-    request bytes --read--> Asked          upstream bytes --event / body--> Frame --> Piece, Piece, …
-                                                                              |  guarded, texts put back
-                                           client bytes   <-----encode--------+
+    request bytes --read--> Asked     upstream bytes --Telling.read / Dialect.body--> Frame --> Piece, Piece, …
+                                                                                        |  guarded, texts put back
+                                      client bytes   <----Telling.tell / encode---------+
 ```
 """
 
@@ -61,13 +61,15 @@ class Frame:
     """One event of a stream, or one whole body, with only the fields that are known.
 
     `raw` leaves as it is unless `changed`; `uncounted` is the same without the count of tokens, where that is known.
-    `ends` are the choices that finish here. Of an event that was read by what
-    it has in common with others (`server.dialects.shape`), the body is read when it is first asked for, by `read`.
+    `ends` are the choices that finish here. `usage` has the names of the dialects with choices (`prompt_tokens`,
+    `completion_tokens`, `total_tokens`) in every API; `sums_up`: it is the count of the whole answer. Of an event that
+    was read by what it has in common with others (`server.dialects.shape`), the body is read when it is first asked
+    for, by `read`.
     """
 
     __slots__ = (
         *("_body", "_read", "changed", "choices", "dropped", "ends", "kind", "pieces", "raw"),
-        *("uncounted", "usage"),
+        *("sums_up", "uncounted", "usage"),
     )
 
     def __init__(
@@ -77,7 +79,7 @@ class Frame:
         self._body: Json = {} if body is None else body
         self._read = read
         self.uncounted: bytes | None = None
-        self.changed = False
+        self.changed = self.sums_up = False
         self.pieces: list[Piece] = []
         self.choices: tuple[int, ...] = ()
         self.ends: tuple[int, ...] = ()
@@ -183,8 +185,31 @@ SUPPRESSED = "content_filter"
 """The finish reason of a suppressed answer."""
 
 
+class Telling(Protocol):
+    """One stream: upstream's events as they are read, and the client's, which leave in the order in which `tell`,
+    `end` and `close` are called. What an API says more than once in a stream, and what it numbers, is its business."""
+
+    def read(self, event: SseEvent) -> Sequence[Frame]:
+        """One event of upstream's, in one frame per choice. Raises `Unreadable`."""
+
+    def tell(self, frame: Frame) -> bytes:
+        """An event leaves, with the texts that its pieces have now; empty when there is nothing to be told."""
+
+    def open(self, request_id: str, created: int) -> bytes:
+        """The beginning of an answer that upstream was not asked for; nothing was read or told before."""
+
+    def end(self, ending: Ending) -> bytes:
+        """The rest of a choice that was taken from upstream."""
+
+    def close(self, usage: Json | None) -> bytes:
+        """What ends a stream that upstream does not end; with the count of the whole answer if the client wants it."""
+
+    def fail(self, told: Told) -> bytes:
+        """A fault as the last that is told."""
+
+
 class Dialect(Protocol):
-    """One API. Stateless: a stream's state is with its caller."""
+    """One API. Stateless: a stream's state is in its `Telling`."""
 
     @property
     def name(self) -> str: ...
@@ -202,8 +227,8 @@ class Dialect(Protocol):
     def with_usage(self, asked: Asked) -> bytes:
         """The request to send when a count of tokens must be known at every moment of the stream."""
 
-    def event(self, event: SseEvent) -> Sequence[Frame]:
-        """One event of upstream's stream, in one frame per choice. Raises `Unreadable`."""
+    def telling(self, asked: Asked) -> Telling:
+        """A stream that answers this."""
 
     def body(self, raw: bytes) -> Frame:
         """Upstream's whole answer. Raises `Unreadable`."""
@@ -214,20 +239,14 @@ class Dialect(Protocol):
     def unfinish(self, frame: Frame) -> None:
         """The choice in this event does not end with it after all."""
 
-    def ending(self, head: Mapping[str, Any], ending: Ending) -> list[Json]:
-        """The events that end a choice; `head` is any earlier event of the stream."""
-
     def replace(self, frame: Frame, ending: Ending) -> None:
         """Let a choice of a whole answer say only this."""
-
-    def usage(self, head: Mapping[str, Any], usage: Json) -> Json:
-        """The event that tells the usage."""
 
     def recount(self, frame: Frame, usage: Json) -> None:
         """Let an event or a whole answer tell this usage, and nothing else that would tell more."""
 
     def blank(self, asked: Asked, request_id: str, created: int) -> Json:
-        """The head of an answer that upstream was not asked for: an event when streaming, else a body."""
+        """A whole answer that upstream was not asked for, with every choice empty."""
 
     def rewrite(self, asked: Asked, rewrite: Rewrite) -> bytes:
         """The request for another answer: whole, of one choice, without tools."""
@@ -241,10 +260,6 @@ class Dialect(Protocol):
     def error(self, told: Told) -> Json:
         """A fault in the words of this API."""
 
-    @property
-    def last(self) -> bytes:
-        """What ends a stream."""
-
 
 class Unreadable(Exception):
     """Upstream's bytes are not what this API sends."""
@@ -256,10 +271,15 @@ def encode(body: Mapping[str, Any]) -> bytes:
 
 
 def encode_frame(frame: Frame) -> bytes:
-    """The bytes of an event for the client."""
+    """The bytes of an event without a name for the client."""
     return encode_event(orjson.dumps(frame.body)) if frame.changed else frame.raw
 
 
 def encode_events(bodies: Sequence[Mapping[str, Any]]) -> bytes:
     """Events of our own."""
     return b"".join(encode_event(orjson.dumps(body)) for body in bodies)
+
+
+def encode_named(body: Mapping[str, Any]) -> bytes:
+    """An event of an API whose events are named after the type of what they carry."""
+    return b"event: " + str(body["type"]).encode() + b"\n" + encode_event(orjson.dumps(body))

@@ -25,11 +25,13 @@ class SseBroken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SseEvent:
-    """One event. `raw` are its own bytes with the empty line; `plain` says that they hold its data and nothing else."""
+    """One event. `raw` are its own bytes with the empty line; `plain` says that they hold its data and nothing else,
+    `name` that they hold its data and this name and nothing else."""
 
     raw: bytes
     data: bytes
     plain: bool = True
+    name: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +102,15 @@ def _read(raw: bytes) -> SseEvent | SseComment | None:
     if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
         return SseEvent(raw, raw[6:-2])
     data: list[bytes] = []
+    names: list[bytes] = []
     lines = [line for line in _LINE.split(raw) if line]
     for line in lines:
-        name, _, value = line.partition(b":")
-        if name == b"data":
+        field, _, value = line.partition(b":")
+        if field == b"data":
             data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            names.append(value.removeprefix(b" "))
     if data:
-        return SseEvent(raw.lstrip(b"\r\n"), b"\n".join(data), len(data) == len(lines))
+        name = names[0] if len(names) == 1 and len(lines) == len(data) + 1 else b""
+        return SseEvent(raw.lstrip(b"\r\n"), b"\n".join(data), len(data) == len(lines), name)
     return SseComment() if lines else None
