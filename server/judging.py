@@ -99,13 +99,16 @@ class Judge:
         _raise_peaks(self.peaks, dict.fromkeys(self.view.kinds, 0.0))  # what was cleared cheaply scored low
         return await self._verdicts(windows, findings, Side.ANSWER)
 
-    def machine(self, plan: StreamPlan) -> StreamMachine:
-        """A machine that guards one channel of an answer; `answer` gives it its verdicts."""
+    def machine(self, plan: StreamPlan, border: int | None = None) -> StreamMachine:
+        """A machine that guards one channel of an answer; `answer` gives it its verdicts. With a `border`, only what
+        begins before that character and ends behind it counts."""
         rules = self.view.rules
         watcher = Remembering(self.view.watcher())
         weaken = self.own.in_run(watcher)
 
         def decide(found: Sequence[Match]) -> Verdict:
+            if border is not None:
+                found = [match for match in found if match.start < border < match.end]
             return rules.decide(found, Side.ANSWER, weaken=weaken)
 
         glance = self.view.glance() if plan.streaming is Streaming.ADAPTIVE else None

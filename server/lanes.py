@@ -10,12 +10,21 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from guard.detector import Window
 from guard.events import Check, NeedText, Release, Stop
+from guard.scan import combine
 from guard.stream import StreamMachine
 from server.dialects.dialect import Channel, Frame, Piece
-from server.dialects.escapes import redacted_json, unescaped
+from server.dialects.escapes import Span, cut_escape, redacted_json, unescaped
+
+TAIL: Final = 600
+"""Characters of what was said before that are judged again with what follows."""
+
+Reshape = Callable[[str, Sequence[Span], str], str | None]
+"""JSON, what in it is redacted (start, end), and what stands for that: JSON that says less, or None."""
 
 
 class Held:
@@ -70,64 +79,112 @@ class _Portion:
 class Lane:
     """One channel, or one stretch of it between stretches of others, on its way through a machine.
 
-    `resumed` is the end of the earlier stretch: judged again together with what follows, never sent again.
+    `seed` is what was said before it: judged again together with what follows, never sent again. A channel that holds
+    JSON is judged as what it says once read; one that leaves whole is given another shape by `reshape` when something
+    in it is redacted, and is stopped when that cannot be done. One that does not leave whole is stopped instead.
     """
 
     __slots__ = (
-        *("_length", "_placeholder", "_portions", "_skip", "channel"),
-        *("ended", "machine", "over", "redacted", "stop", "texts"),
+        *("_escaped", "_length", "_portions", "_reshape", "_seed", "_skip", "_spans", "_told"),
+        *("channel", "crossing", "ended", "machine", "over", "redacted", "stop", "texts"),
     )
 
-    def __init__(self, channel: Channel, machine: StreamMachine, resumed: str = "") -> None:
+    def __init__(
+        self, channel: Channel, machine: StreamMachine, seed: str = "", reshape: Reshape = redacted_json
+    ) -> None:
         self.channel, self.machine = channel, machine
-        self.texts = [resumed]
+        self.texts: list[str] = []
         self.ended = self.over = self.redacted = False
         self.stop: Stop | None = None
-        self._skip = self._length = len(resumed)
+        self.crossing: Lane | None = None
+        self._seed = seed
+        self._skip = self._length = len(seed)
         self._portions: deque[_Portion] = deque()
-        self._placeholder = ""
-        if resumed and not channel.json:
-            machine.feed(resumed)
+        self._reshape, self._spans, self._told = reshape, list[Span](), ""
+        self._escaped = ""  # an escape whose end has not come yet
+        if seed:
+            machine.feed(seed)
+
+    @property
+    def said(self) -> str:
+        """All that came of this stretch, as it is judged."""
+        return unescaped("".join(self.texts)) if self.channel.json else "".join(self.texts)
+
+    @property
+    def full(self) -> bool:
+        """True when no more text is of interest here."""
+        return False
+
+    @property
+    def passed(self) -> int:
+        """Characters of this stretch that were judged for good."""
+        whole = self.over or not self.channel.json
+        return self._length - self.machine.held - self._skip if whole else 0
+
+    @property
+    def found(self) -> set[str]:
+        """The entries that were found in it so far."""
+        return {match.entry_id for verdict in self.machine.verdicts for match in verdict.matches}
+
+    @property
+    def tail(self) -> str:
+        """The end of what was said in this channel, before this stretch too."""
+        return (self._seed + self.said)[-TAIL:]
 
     def feed(self, held: Held, piece: Piece) -> None:
         """More text of this channel, which stands in that event."""
         start, self._length = self._length, self._length + len(piece.text)
         held.pending += 1
         self._portions.append(_Portion(piece, held, start, self._length))
-        self.texts.append(piece.text)
+        self._hear(piece.text)
+        if self.crossing is not None:
+            self.crossing.feed(held, piece)
+            if self.crossing.full:
+                self.crossing.end()
+                self.crossing = None
+
+    def _hear(self, text: str) -> None:
+        self.texts.append(text)
         if not self.channel.json:
-            self.machine.feed(piece.text)
+            self.machine.feed(text)
+        elif not self.channel.hold_whole:
+            text, self._escaped = cut_escape(self._escaped + text)
+            if text:
+                self.machine.feed(unescaped(text))
 
     def end(self) -> None:
         """No more text comes; saying so again changes nothing."""
         if not self.ended:
             self.ended = True
-            if self.channel.json:  # nothing of it leaves before its end, and an escape may be cut anywhere
-                self.machine.feed(unescaped("".join(self.texts)))
+            if self.channel.json:
+                rest = "".join(self.texts) if self.channel.hold_whole else self._escaped
+                self.machine.feed(unescaped(rest))
             self.machine.end()
+            if self.crossing is not None:
+                self.crossing.end()
 
     def run(self) -> tuple[Window, ...]:
         """Go on as far as possible without a verdict; answers the windows that need one."""
-        while True:
+        while not self.over:
             event = self.machine.next_event()
             kind = type(event)
             if kind is NeedText:
                 return ()
             if isinstance(event, Release):
-                if self.channel.json:
-                    self.redacted |= event.redacted
-                    self._placeholder = event.text if event.redacted else self._placeholder
-                else:
+                if event.end > self._skip:
                     self._release(event)
             elif isinstance(event, Check):
                 return event.windows
+            elif isinstance(event, Stop):
+                self._halt(event)
             else:
-                self.over = True
-                if isinstance(event, Stop):
-                    self.stop = event
-                elif self.channel.json:
-                    self._release_json()
+                self._complete()
                 return ()
+        return ()
+
+    def wanted(self, windows: Sequence[Window]) -> Sequence[Window]:
+        """Those of its windows that must be judged."""
+        return windows
 
     def cut(self) -> None:
         """Nothing more of this lane leaves: an event that was partly released keeps that part, the others keep none."""
@@ -137,20 +194,44 @@ class Lane:
             portion.held.lost |= not portion.parts
             portion.close(cut=True)
 
-    def _release_json(self) -> None:
-        """All of the text leaves, or JSON of the same shape that says nothing."""
-        said = redacted_json("".join(self.texts), self._placeholder) if self.redacted else ""
+    def _halt(self, stop: Stop | None = None) -> None:
+        """Stop here, also where the policy would redact what cannot be redacted."""
+        self.over = True
+        self.stop = stop or Stop(combine(self.machine.verdicts), self.machine.leaked)
+
+    def _complete(self) -> None:
+        if self.channel.json and self.channel.hold_whole and not self._release_json():
+            self._halt()
+        self.over = True
+
+    def _release_json(self) -> bool:
+        """All of the text leaves, or JSON of the same shape that says less; False when there is none."""
+        said = self._reshape("".join(self.texts), self._spans, self._told) if self.redacted else ""
+        if said is None:
+            return False
         while self._portions:
             portion = self._portions.popleft()
             if self.redacted:
                 portion.add(said, altered=True)
                 said = ""
             portion.close()
+        return True
 
     def _release(self, release: Release) -> None:
-        start, end, text = max(release.start, self._skip), release.end, release.text
-        if end <= self._skip:
+        if self.channel.json and release.redacted:
+            self._redact_json(release)
+        elif not (self.channel.json and self.channel.hold_whole):
+            self._let_go(release)
+
+    def _redact_json(self, release: Release) -> None:
+        if not self.channel.hold_whole:  # a part of it left already: what remains cannot be made JSON again
+            self._halt()
             return
+        self.redacted, self._told = True, release.text
+        self._spans.append((max(release.start, self._skip) - self._skip, release.end - self._skip))
+
+    def _let_go(self, release: Release) -> None:
+        start, end, text = max(release.start, self._skip), release.end, release.text
         self.redacted |= release.redacted
         portions = self._portions
         while portions and portions[0].start < end:
@@ -164,47 +245,3 @@ class Lane:
                 return
             portions.popleft()
             portion.close()
-
-
-class Outbox:
-    """Events in the order in which they may leave: kept within a choice, and what is about all of the answer last."""
-
-    def __init__(self) -> None:
-        self._queues: dict[int, deque[Held]] = {}
-        self._closing: deque[Held] = deque()
-        self._count = 0
-
-    def add(self, held: Held) -> None:
-        """One more event."""
-        self._count += 1
-        held.number = self._count
-        if held.choice is None:
-            self._closing.append(held)
-        else:
-            self._queues.setdefault(held.choice, deque()).append(held)
-
-    def ready(self, closing: bool = True, ending: bool = True) -> list[Held]:
-        """Take out the events that may leave now; those about the whole answer only when `closing`, those that end a
-        choice only when `ending`."""
-        out: list[Held] = []
-        waiting = False
-        for queue in self._queues.values():
-            while queue and not queue[0].pending and (ending or not queue[0].frame.ends):
-                out.append(queue.popleft())
-            waiting = waiting or bool(queue)
-        if len(self._queues) > 1:
-            out.sort(key=lambda held: held.number)  # choices mix as upstream mixed them, where nothing is held back
-        if closing and not waiting:
-            out.extend(self._closing)
-            self._closing.clear()
-        return out
-
-    def cut(self, choice: int) -> list[Held]:
-        """End a choice whose lanes were cut: the events before the first that lost text, and what that one kept."""
-        out: list[Held] = []
-        for held in self._queues.pop(choice, ()):
-            if not held.lost or any(piece.text for piece in held.frame.pieces):
-                out.append(held)
-            if held.cut:
-                break
-        return out

@@ -17,8 +17,9 @@ from server.dialects.sse import END, KEEP_ALIVE, SseBroken, SseComment, SseEvent
 from server.exchange import Exchange
 from server.faults import UpstreamFault, UpstreamSpoke
 from server.guarding import AnswerGuard
-from server.lanes import Held, Outbox
+from server.lanes import Held
 from server.observation import UpstreamReason
+from server.outbox import Outbox
 from server.remedies import Remedies
 from server.reply import Reply
 from server.upstream import Answer

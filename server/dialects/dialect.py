@@ -18,6 +18,7 @@ import orjson
 
 from server.dialects.sse import SseEvent, encode_event
 from server.faults import Told
+from server.structured import Structured
 
 Json = dict[str, Any]
 """Other people's JSON object: touched in `server/dialects/` only."""
@@ -30,12 +31,14 @@ class Channel(NamedTuple):
     """One stream of text inside an answer.
 
     `hold_whole`: a part of it is of no use, so it leaves whole. `json`: it is JSON, judged as what it says once read.
+    `group`: the events of all channels of one group, which follow each other, leave together: those of a tool call.
     """
 
     choice: int
     name: str
     hold_whole: bool = False
     json: bool = False
+    group: str = ""
 
 
 @dataclass(slots=True)
@@ -120,7 +123,8 @@ class Asked:
 
     `forward` is the client's own bytes unless something had to change. `texts` is the conversation, `supplied` the part
     of it that the user brought: messages of the user and of tools, documents; `question` the last turn of the user;
-    `choices` how many answers will come.
+    `choices` how many answers will come. `structured` is the shape that an answer must have, None for free text;
+    `end_user` whom the client says that it asks for: never to be logged.
     """
 
     body: Json
@@ -134,6 +138,8 @@ class Asked:
     include_usage: bool = False
     continuous_usage: bool = False
     stripped: tuple[str, ...] = ()
+    structured: Structured | None = None
+    end_user: str = ""
 
     @property
     def together(self) -> tuple[tuple[str, ...], ...]:

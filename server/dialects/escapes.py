@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -13,6 +14,9 @@ _ESCAPE: Final = re.compile(
     r"\\(?:u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|u(?P<code>[0-9a-fA-F]{4})|(?P<char>.))",
     re.DOTALL,
+)
+_OPEN: Final = re.compile(
+    r"\\(?:u(?:[0-9a-fA-F]{0,3}|[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?)?)?\Z"
 )
 _SHORT: Final = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 _FILLER: Final = "\u200b"  # read as nothing, also inside a word
@@ -34,7 +38,22 @@ def _resolve(found: re.Match[str]) -> str:
     return char.ljust(len(found[0]), _FILLER)
 
 
-def redacted_json(text: str, placeholder: str) -> str:
+def cut_escape(text: str) -> tuple[str, str]:
+    """The text before an escape at its end that more text may belong to, and that escape."""
+    at = text.find("\\")
+    while at >= 0:
+        if _OPEN.match(text, at):
+            return text[:at], text[at:]
+        found = _ESCAPE.match(text, at)
+        at = text.find("\\", found.end() if found else at + 1)
+    return text, ""
+
+
+Span = tuple[int, int]
+"""Start and end of a stretch, in characters."""
+
+
+def redacted_json(text: str, spans: Sequence[Span], placeholder: str) -> str | None:
     """JSON of the same shape that says nothing: a part of an argument is of no use, and half of it is no JSON."""
     try:
         return orjson.dumps(_emptied(orjson.loads(text), placeholder)).decode()
