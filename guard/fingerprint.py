@@ -87,19 +87,20 @@ class FingerprintWatcher:
 
     ```
         words:   the old lamp | lighter of Orsk climbed
-                              |<- alive: all grams known ->|   watch_from = its first word
+                              |<- alive: all grams known ->|   from three words on: watch_from = its first word
                                   k words alive and a known shingle: a match
     ```
 
-    In the order of the text a tail is held from its first word on. In another order it is held once three words of it
-    are alive, since ordinary text has words and pairs of some passage at any distance: of such a run the first two
-    words may have left when the third comes, and never more.
+    A tail is held once three words of it are alive, since ordinary text has words and pairs of some passage everywhere:
+    the first two words may have left when the third comes, and never more. Where there are passages of three words or
+    fewer, a tail in the order of the text is held as many words earlier.
     """
 
     def __init__(self, table: ShingleTable, shingler: Shingler) -> None:
         self._table, self._shingler = table, shingler
         self._longest = max(table.lengths, default=0)
         self._shortest_shingle = min(table.lengths, default=0)
+        self._least = max(1, min(LONGEST_GRAM, self._shortest_shingle - 1))
         self._alive = 0
         self._orders: tuple[Order, ...] = ()
         if self._longest >= SHORTEST_DISORDERED:
@@ -159,7 +160,7 @@ class FingerprintWatcher:
         """Where the earliest run begins that the next words may complete."""
         longest = self._longest - 1
         held = min(self._alive, longest)
-        earliest = self._history.words[-held].start if held > 0 else None
+        earliest = self._history.words[-held].start if held >= self._least else None
         for order in self._orders:
             for thread in order.threads:
                 start = self._history.span(thread[-longest:])[0]

@@ -84,7 +84,7 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(10_000_000, ge=1_000, description="longest request body, imports excepted")
     max_concurrency: int = Field(256, ge=1, description="requests at work at once; the next one gets 429")
     ending_grid_ms: int = Field(
-        50,
+        100,
         ge=0,
         le=10_000,
         description="refusals and rewrites leave at multiples of so many milliseconds since their request began, so "
@@ -118,6 +118,9 @@ class Settings(BaseModel):
     torch_threads: int = Field(1, ge=1, le=256, description="threads inside one embedding computation")
     decision_days: float = Field(90.0, gt=0, le=3_650, description="days that content-free decisions are kept")
     shutdown_grace_s: Seconds = Field(15.0, description="how long running answers may finish after SIGTERM")
+    exposure_minutes: float = Field(
+        60.0, ge=0, le=10_080, description="minutes between looks at what the model server exposes; 0 looks never"
+    )
     replica_name: str = Field(
         "lethe-1", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="name of this server among its replicas"
     )
