@@ -171,7 +171,7 @@ class BaseFile:
     @staticmethod
     def _tidy(folder: Path, kept: Path | None) -> None:
         """Remove what no key belongs to: files of keys that were destroyed, and of writers that were killed."""
-        with suppress(OSError):
+        with suppress(OSError):  # what cannot be removed now is found again at the next start
             for found in folder.parent.glob(f"{folder.name}-*"):
                 if found != kept:
                     found.unlink()

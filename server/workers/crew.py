@@ -123,7 +123,7 @@ class Crew:
     async def _again(self, slot: int, pause_s: float) -> bool:
         """Start a worker in the place of one that ended. True when the server ends instead."""
         while True:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError):  # the server goes on: it is time to start the worker
                 async with asyncio.timeout(pause_s):
                     await self._ending.wait()
                 return True

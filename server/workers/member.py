@@ -78,7 +78,7 @@ class Member:
             async with asyncio.timeout(within_s):
                 await self.process.wait()
         except TimeoutError:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):  # it ended by itself meanwhile
                 self.process.kill()
         return await self.process.wait()
 
