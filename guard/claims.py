@@ -51,6 +51,8 @@ _ASKS_WHETHER: Final = frozenset(
     re.split(" ", "is are was were do does did has have had can could may might will would should shall must isn aren")
 )
 
+_SENTENCE_ENDS: Final = re.compile(r"(?<=[.!?;\u2026\u3002\uff01\uff1f])\s+|\n+")
+
 T = TypeVar("T", str, int)
 U = TypeVar("U", str, int)
 
@@ -69,7 +71,8 @@ class Claims(Generic[T]):
 
     `asked` are the terms of the turn. `names`, `numbers` and `words` are what the text says beyond them, `said` are all
     of its terms. `figures` are the numbers of three digits and more: years and amounts, which outweigh the day of a
-    month. `stand` is empty where the turn wants no yes or no.
+    month. `stand` is empty where the turn wants no yes or no. `parts` is what each sentence says beyond the turn, where
+    that was asked for (`sentences_of`).
     """
 
     asked: Set[T]
@@ -79,6 +82,7 @@ class Claims(Generic[T]):
     words: Set[T]
     said: Set[T]
     stand: Stand = Stand.NONE
+    parts: tuple[Set[T], ...] = ()
 
     @property
     def new(self) -> Set[T]:
@@ -99,6 +103,7 @@ class Claims(Generic[T]):
             renamed(self.words),
             renamed(self.said),
             self.stand,
+            tuple(renamed(part) for part in self.parts),
         )
 
 
@@ -116,6 +121,13 @@ def claims_of(texts: Iterable[str], prompt: str = "") -> Claims[str]:
     figures = frozenset(number for number in numbers if number.isdigit() and len(number) > 2)
     stand = _stand(found[0], asked) if found else Stand.NONE
     return Claims(asked.every, names, numbers, figures, said - asked.every - names - numbers, said, stand)
+
+
+def sentences_of(texts: Iterable[str], prompt: str = "") -> tuple[frozenset[str], ...]:
+    """What each sentence of these texts says beyond `prompt`; sentences that say nothing are left out."""
+    asked = _Terms(prompt).every
+    found = (_Terms(sentence).every - asked for text in texts for sentence in _SENTENCE_ENDS.split(text))
+    return tuple(part for part in found if part)
 
 
 class _Terms:

@@ -117,8 +117,10 @@ class Course:
         return True
 
     def _hold(self) -> None:
-        tails = (self._watcher.watch_from, self._lattice.watch_from)
-        self._held = min([at for at in tails if at is not None], default=None)
+        watched, dressed = self._watcher.watch_from, self._lattice.watch_from
+        if watched is None or (dressed is not None and dressed < watched):
+            watched = dressed
+        self._held = watched
 
     def _cut(self, end: int) -> None:
         """The segment is finished."""

@@ -71,10 +71,14 @@ class Order:
         self.threads: list[list[int]] = []
         self._one_before, self._two_before = -1 - stride, -1 - 2 * stride
 
-    def may_begin(self, history: History) -> bool:
-        """True when the words that would stand before the last one in a thread are in some passage too."""
+    def may_begin(self, history: History, grams: Grams, shingler: Shingler) -> bool:
+        """True when the last word of `history` stands in a passage as it would behind two words of a thread."""
         terms = history.terms
-        return terms[self._one_before] is not None and terms[self._two_before] is not None
+        own, middle, first = terms[-1], terms[self._one_before], terms[self._two_before]
+        if own is None or middle is None or first is None:
+            return False
+        run = (own, middle, first) if self.backwards else (first, middle, own)
+        return grams.continues(shingler.three(*run))
 
     def push(self, history: History, grams: Grams, shingler: Shingler) -> list[list[int]]:
         """Take the last word of `history`; answer the threads that grew."""

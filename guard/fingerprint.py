@@ -119,7 +119,7 @@ class FingerprintWatcher:
         if self._alive >= self._shortest_shingle:
             found = self._matches(range(history.count - self._alive, history.count), PLAIN)
         for order in self._orders:
-            if order.threads or (known and order.may_begin(history)):
+            if order.threads or (known and order.may_begin(history, self._table, self._shingler)):
                 for thread in order.push(history, self._table, self._shingler):
                     if len(thread) >= SHORTEST_DISORDERED:
                         found += self._matches(thread, order.view, order.backwards)

@@ -62,15 +62,19 @@ def mentions(*texts: str) -> Mentions[str]:
 def names_of(text: str, words: Sequence[Word]) -> set[str]:
     """The names and numbers among the words of a text, normalised."""
     found: set[str] = set()
-    end = 0
     for i, word in enumerate(words):
-        gap, end = text[end : word.start], word.end
-        norm = plain(word.norm)
-        if any(c.isdigit() for c in norm):
-            found.add(norm)
+        norm = word.norm
+        if not norm.isalpha():  # letters alone, as of nearly every word, hold no digit
+            norm = plain(norm)
+            if any(c.isdigit() for c in norm):
+                found.add(norm)
+                continue
+        if not text[word.start].isupper():
             continue
-        if len(norm) < 2 or norm in _COMMON or not text[word.start].isupper():
+        norm = plain(norm)
+        if len(norm) < 2 or norm in _COMMON:
             continue
+        gap = text[words[i - 1].end : word.start] if i else ""
         if (i and not _OPENS_SENTENCE.search(gap)) or (i + 1 < len(words) and _joined(text, word, words[i + 1])):
             found.add(norm)
     return found

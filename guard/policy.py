@@ -105,6 +105,28 @@ DEFAULT_ADAPTIVE: Final = Adaptive()
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerRule:
+    """How much of one entry may leave to one caller, however it is cut into pieces (see `guard.ledger`).
+
+    Of the units that tell an entry, at most the `share` (0 to 1; 1 limits nothing) leaves within `window_s` seconds. Of
+    a fact of few sentences, `least_units` of its names, numbers and words may leave in any case: other texts have them.
+    """
+
+    share: float = 0.2
+    window_s: float = 86_400.0
+    least_units: int = 4
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share <= 1.0 or not 1 <= self.least_units <= 1_000:
+            raise ValueError("the share of a ledger must be above 0 and at most 1, its least_units from 1 to 1000")
+        if not 60.0 <= self.window_s <= 31_622_400.0:
+            raise ValueError("the window of a ledger must be from a minute to 366 days")
+
+
+DEFAULT_LEDGER: Final = LedgerRule()
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What to do on a match. Lives in the store under a name and changes without a restart.
 
@@ -126,6 +148,7 @@ class Policy:
     fact_scope: FactScope = FactScope.CLAIMS
     on_undecided: Undecided = Undecided.ALLOW
     disclosure: Disclosure = Disclosure.LABEL
+    ledger: LedgerRule = DEFAULT_LEDGER
 
     def __post_init__(self) -> None:
         if not self.name:

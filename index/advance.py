@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from guard.fingerprint import Fingerprint
 from guard.policy import Policy
 from guard.verdict import Kind
 from index.base import Base, opened
@@ -147,6 +148,8 @@ class Advancer:
             static=_static(before.static, delta.removed, imprints, self._key) if touched else before.static,
             openings=_openings(before.openings, delta.removed, imprints, self._key) if touched else before.openings,
             shingles=before.shingles.changed(delta.removed, list(_prints(imprints))) if touched else before.shingles,
+            lengths=before.lengths.changed(delta.removed, _lengths(imprints)),
+            named=before.named.changed(delta.removed, list(_names(imprints))) if touched else before.named,
         )
 
 
@@ -204,3 +207,19 @@ def _prints(imprints: Sequence[tuple[EntryRecord, Imprint]]) -> Iterator[Print]:
             yield Print.of(record.id, record.kind, words)
         for letters in imprint.letters:
             yield Print.of(record.id, record.kind, letters)
+
+
+def _names(imprints: Sequence[tuple[EntryRecord, Imprint]]) -> Iterator[Print]:
+    for record, imprint in imprints:
+        if record.kind is Kind.FACT:
+            yield Print.of(record.id, record.kind, Fingerprint(1, frozenset(), frozenset(imprint.mentions.names)))
+
+
+def _lengths(imprints: Sequence[tuple[EntryRecord, Imprint]]) -> dict[str, int]:
+    """The words of each passage. Its grams are its words, pairs and triples: as many pairs as triples, and one."""
+    found: dict[str, int] = {}
+    for record, imprint in imprints:
+        for known in imprint.fingerprints:
+            rest = len(known.grams - imprint.mentions.words)
+            found[record.id] = found.get(record.id, 0) + (rest + 1) // 2 + 1
+    return found

@@ -30,7 +30,7 @@ import numpy as np
 
 from index.errors import BaseRefused
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Raised whenever what is held is laid out in another way than before."""
 
 _BORDER: Final = 64

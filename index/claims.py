@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -73,7 +73,8 @@ BRIEFLY: Final = -4.6
 SAME_STAND: Final = 3.0  # z of a bare "Yes." that agrees with the entry, and its negative of one that does not
 
 _COUNTS: Final = struct.Struct("<BB6I")  # version, stand, sizes
-_VERSION: Final = 1
+_VERSION: Final = 2
+_PART: Final = struct.Struct("<I")
 _STANDS: Final = tuple(Stand)
 _SETS: Final = ("asked", "names", "numbers", "figures", "words", "said")
 PART_OF_A_SENTENCE: Final = -2.2
@@ -92,22 +93,40 @@ def to_bytes(claims: Claims[int]) -> bytes:
     """Hashed claims as bytes."""
     sets = [getattr(claims, name) for name in _SETS]
     head = _COUNTS.pack(_VERSION, _STANDS.index(claims.stand), *(len(found) for found in sets))
-    return head + b"".join(np.array(sorted(found), dtype="<u8").tobytes() for found in sets)
+    parts = b"".join(_PART.pack(len(part)) + _packed(part) for part in claims.parts)
+    return head + b"".join(_packed(found) for found in sets) + parts
+
+
+def _packed(hashes: Set[int]) -> bytes:
+    return np.array(sorted(hashes), dtype="<u8").tobytes()
 
 
 def from_bytes(data: bytes) -> Claims[int]:
     """The reverse. Raises `ValueError` when the bytes are of a version that is not known, or cut short."""
-    if len(data) < _COUNTS.size or data[0] != _VERSION:
+    if len(data) < _COUNTS.size or data[0] not in (1, _VERSION):  # the first version had no parts
         raise ValueError("claims of this version cannot be read")
     _, stand, *counts = _COUNTS.unpack_from(data)
-    if stand >= len(_STANDS) or len(data) != _COUNTS.size + 8 * sum(counts):
+    end = _COUNTS.size + 8 * sum(counts)
+    if stand >= len(_STANDS) or len(data) < end:
         raise ValueError("claims were cut short")
-    hashes = np.frombuffer(data, dtype="<u8", offset=_COUNTS.size).tolist()
+    hashes = np.frombuffer(data, dtype="<u8", offset=_COUNTS.size, count=sum(counts)).tolist()
     ends = np.cumsum([0, *counts]).tolist()
     sets: dict[str, frozenset[int]] = {
         name: frozenset(hashes[start:end]) for name, (start, end) in zip(_SETS, pairwise(ends), strict=True)
     }
-    return Claims(**sets, stand=_STANDS[stand])
+    return Claims(**sets, stand=_STANDS[stand], parts=tuple(_parts(data, end)))
+
+
+def _parts(data: bytes, at: int) -> Iterator[frozenset[int]]:
+    while at < len(data):
+        if len(data) < at + _PART.size:
+            raise ValueError("claims were cut short")
+        (count,) = _PART.unpack_from(data, at)
+        at += _PART.size
+        if len(data) < at + 8 * count:
+            raise ValueError("claims were cut short")
+        yield frozenset(np.frombuffer(data, dtype="<u8", offset=at, count=count).tolist())
+        at += 8 * count
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ BRIEF: Final = 0.04
 
 
 _BONUS: Final = SHARED_NAMES + SHARED_WORDS / 2
+_SLIGHT: Final = 1e-9  # more than sums in another order differ by
 
 
 class Facing:
@@ -118,7 +119,7 @@ def combined(
     found = dict(statement)
     for entry_id, cosine in together.items():
         alone = statement.get(entry_id, floor)
-        found[entry_id] = max(alone, (alone + cosine) / 2)
+        found[entry_id] = alone if alone >= cosine else (alone + cosine) / 2
     return found
 
 
@@ -157,14 +158,19 @@ def _nearest_passage(cosines: Mapping[str, float], facing: Facing, least: float)
     if not cosines or max(cosines.values()) + offset + _BONUS < least:
         return best
     said, of = facing.said, facing.of
+    words, names = said.words, said.names
     for entry_id, cosine in cosines.items():
         about = of(entry_id)
         score = cosine + offset
         if about.words:  # else not known: as if half of its words were shared
-            score += SHARED_WORDS * (_shared(about, said) - 0.5)
-            if score + SHARED_NAMES < least:
+            alike = bool(about.names and names) and not (
+                words.isdisjoint(about.names) and names.isdisjoint(about.words)
+            )
+            if score + SHARED_WORDS / 2 + (SHARED_NAMES if alike else 0.0) < least - _SLIGHT:
                 continue
-            score += SHARED_NAMES * (0.0 if _strangers(about, said) else _named_alike(about, said))
+            score += SHARED_WORDS * (_shared(about, said) - 0.5)
+            if alike and score + SHARED_NAMES >= least:
+                score += SHARED_NAMES * _named_alike(about, said)
         if score >= least:
             best, least = (score, entry_id), score
     return best

@@ -24,6 +24,17 @@ from index.vectors import VectorTable
 _MENTIONS: Final = Codec(mention_bytes.to_bytes, mention_bytes.from_bytes)
 _CLAIMS: Final = Codec(claim_bytes.to_bytes, claim_bytes.from_bytes)
 
+
+def _length_to_bytes(length: int) -> bytes:
+    return length.to_bytes(8, "little")
+
+
+def _length_from_bytes(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+_LENGTHS: Final = Codec(_length_to_bytes, _length_from_bytes)
+
 _STALE: Final = 8
 """A base is made anew when one in this many of its entries was changed since."""
 
@@ -34,7 +45,8 @@ class Holding:
 
     `expiring` says when entries cease to be active, in epoch seconds; `mentions` what each fact names, hashed;
     `claims` what each fact claims, hashed; `concepts` are those that have a head; `static` are the tables of the static
-    model, none when there is no such model; `openings` how statements begin, by the same model.
+    model, none when there is no such model; `openings` how statements begin, by the same model;
+    `named` the names of facts, as grams; `lengths` how many words each passage has, about.
     """
 
     tables: Mapping[Form, VectorTable]
@@ -47,6 +59,8 @@ class Holding:
     claims: Layered[Claims[int]] = field(default_factory=lambda: Layered(_CLAIMS))
     concepts: Mapping[str, Concept] = field(default_factory=dict)
     openings: OpeningTable = field(default_factory=OpeningTable)
+    named: ShingleTable = field(default_factory=ShingleTable)
+    lengths: Layered[int] = field(default_factory=lambda: Layered(_LENGTHS))
 
     @property
     def default(self) -> Policy:
@@ -56,13 +70,15 @@ class Holding:
     @property
     def needs_compacting(self) -> bool:
         """True when a search would be quicker after `compacted`."""
-        return self.shingles.needs_compacting or any(table.needs_compacting for table in self.tables.values())
+        texts = self.shingles.needs_compacting or self.named.needs_compacting
+        return texts or any(table.needs_compacting for table in self.tables.values())
 
     def compacted(self) -> Holding:
         """The same, folded into new bases. Takes time: never on the way of a request."""
         tables = {f: t.compacted() if t.needs_compacting else t for f, t in self.tables.items()}
         shingles = self.shingles.compacted() if self.shingles.needs_compacting else self.shingles
-        return replace(self, tables=tables, shingles=shingles)
+        named = self.named.compacted() if self.named.needs_compacting else self.named
+        return replace(self, tables=tables, shingles=shingles, named=named)
 
     @property
     def large(self) -> bool:
@@ -82,9 +98,11 @@ class Holding:
             self,
             tables={form: table.folded() for form, table in self.tables.items()},
             shingles=self.shingles.compacted(),
+            named=self.named.compacted(),
             by_entry=self.by_entry.packed(),
             mentions=self.mentions.packed(),
             claims=self.claims.packed(),
+            lengths=self.lengths.packed(),
         )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import numpy as np
 
-from guard.claims import Claims, claims_of
+from guard.claims import Claims, claims_of, sentences_of
 from guard.fingerprint import Fingerprint, Shingler, fingerprint
 from guard.letters import LetterPrint, letter_print
 from guard.names import Mentions, mentions
@@ -27,7 +27,7 @@ from index.openings import from_bytes as openings_from_bytes
 from index.openings import to_bytes as openings_to_bytes
 
 _VERSION: Final = 2
-READING: Final = 2
+READING: Final = 3
 """Raised whenever words, letters, mentions, openings or heads are made in another way than before: what was made by
 older code is then made again at start."""
 
@@ -280,7 +280,9 @@ class Imprinter:
         return hashed(mentions(content.prompt, content.text, *content.examples), self.shingler)
 
     def _claims(self, content: Content) -> Claims[int]:
-        return hashed_claims(claims_of((content.text, *content.examples), content.prompt), self.shingler)
+        texts = (content.text, *content.examples)
+        found = replace(claims_of(texts, content.prompt), parts=sentences_of(texts, content.prompt))
+        return hashed_claims(found, self.shingler)
 
     def _prints(self, content: Content) -> tuple[Fingerprint, ...]:
         found = (fingerprint(text, self.shingler) for text in (content.text, *content.examples))

@@ -60,8 +60,8 @@ class Mentioned:
 
     def read(self, text: str, words: Sequence[Word]) -> Mentions[int]:
         """What a text of these words mentions."""
-        found = self._hash
-        said = {found(word.norm) for word in words}
+        known, found = self._hashes.get, self._hash
+        said = {known(word.norm) or found(word.norm) for word in words}
         return Mentions({found(name) for name in names_of(text, words)}, said)
 
     def _hash(self, norm: str) -> int:

@@ -140,6 +140,29 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # What was made by another embedder is looked for at every start, whatever there is.
         "CREATE INDEX entries_basis ON entries (basis, retention)",
     ),
+    (
+        # What of each entry has left to whom, as bits (see `guard.ledger`). It is gone with its entry.
+        """CREATE TABLE ledger (
+            account TEXT NOT NULL,
+            entry_id TEXT NOT NULL REFERENCES entries (id) ON DELETE CASCADE,
+            until {real} NOT NULL,
+            bits0 BIGINT NOT NULL,
+            bits1 BIGINT NOT NULL,
+            bits2 BIGINT NOT NULL,
+            bits3 BIGINT NOT NULL,
+            bits4 BIGINT NOT NULL,
+            bits5 BIGINT NOT NULL,
+            bits6 BIGINT NOT NULL,
+            bits7 BIGINT NOT NULL,
+            written BIGINT NOT NULL,
+            PRIMARY KEY (account, entry_id, until)
+        )""",
+        "CREATE INDEX ledger_written ON ledger (written)",
+        "CREATE INDEX ledger_until ON ledger (until)",
+        "CREATE INDEX ledger_entry ON ledger (entry_id)",
+        "CREATE TABLE ledger_clock (id INTEGER PRIMARY KEY CHECK (id = 1), written BIGINT NOT NULL)",
+        "INSERT INTO ledger_clock (id, written) VALUES (1, 0)",
+    ),
 )
 
 VERSION_TABLE: Final = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)"

@@ -1,7 +1,7 @@
 """Rows of vectors that are searched by inner product: exactly, or in an inverted file of 8-bit codes.
 
 ```
-    FlatRows      float32, every row is compared
+    FlatRows      float32, every row is compared; where they are many, first by one byte per dimension
     InvertedRows  k-means cells; the rows of the `PROBED` nearest cells are compared by one byte per dimension,
                   and the best of them again by two
 ```
@@ -27,6 +27,18 @@ Halves = NDArray[np.float16]
 
 PROBED: Final = 96
 """Cells that are looked into for each query."""
+
+CODED: Final = 4096
+"""Rows from which exact rows have codes too."""
+
+CHOSEN: Final = 112
+"""Rows more than are asked for that are chosen by codes."""
+
+FEW: Final = 8
+"""Queries at once from which comparing all rows costs less for each."""
+
+_ROUNDED: Final = 1e-5  # more than sums of single precision are off by
+_LOWEST: Final = np.finfo(np.float32).min
 
 AGAIN: Final = 24
 """Rows more than are asked for that are compared again: an 8-bit code may put a row some places too low."""
@@ -64,30 +76,87 @@ class NearestRows(Protocol):
 
 
 class FlatRows:
-    """Implements `NearestRows`: exact."""
+    """Implements `NearestRows`: exact.
 
-    __slots__ = ("_index",)
+    A search of many rows takes as long as reading them. Codes of one byte per dimension are a quarter to read; they
+    choose rows that are then compared as they are. `_off` is the most by which a code can misstate a cosine: when what
+    was not chosen may lie that close, everything is compared after all.
+    """
+
+    __slots__ = ("_codes", "_index", "_off")
     exact = True
 
     def __init__(self, matrix: Vectors) -> None:
-        self._index: Any = faiss.IndexFlatIP(matrix.shape[1])
-        self._index.add(np.ascontiguousarray(matrix, dtype=np.float32))
+        index: Any = faiss.IndexFlatIP(matrix.shape[1])
+        index.add(np.ascontiguousarray(matrix, dtype=np.float32))
+        self._set(index)
+
+    def _set(self, index: Any) -> None:
+        self._index, self._codes, self._off = index, None, 0.0
+        if index.ntotal >= CODED:
+            self._codes, self._off = _coded(self._stored())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Codes are made anew: a matter of milliseconds."""
+        return _flat, (self._index,)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
     def search(self, queries: Vectors, count: int, selected: Selected | None) -> tuple[Vectors, Positions]:
         """See `NearestRows.search`."""
+        queries = np.ascontiguousarray(queries)
+        if self._codes is None or len(queries) > FEW or count > CHOSEN:
+            return self._all(queries, count, selected)
         parameters = None if selected is None else _parameters(faiss.SearchParameters, sel=selected.selector)
-        cosines, positions = self._index.search(np.ascontiguousarray(queries), count, params=parameters)
+        told, chosen = self._codes.search(queries, count + CHOSEN, params=parameters)
+        near: Vectors = np.full((len(queries), count), _LOWEST, dtype=np.float32)
+        found = np.full((len(queries), count), -1, dtype=np.int64)
+        for i, query in enumerate(queries):
+            there = chosen[i][chosen[i] >= 0]
+            cosines = self.rows(there) @ query
+            best = np.argsort(-cosines)[:count]
+            near[i, : len(best)], found[i, : len(best)] = cosines[best], there[best]
+            if len(there) == count + CHOSEN and told[i, -1] + self._off > near[i, -1]:
+                near[i : i + 1], found[i : i + 1] = self._all(queries[i : i + 1], count, selected)
+        return near, found
+
+    def _all(self, queries: Vectors, count: int, selected: Selected | None) -> tuple[Vectors, Positions]:
+        parameters = None if selected is None else _parameters(faiss.SearchParameters, sel=selected.selector)
+        cosines, positions = self._index.search(queries, count, params=parameters)
         return cosines, positions
+
+    def _stored(self) -> Vectors:
+        total, dimensions = self._index.ntotal, self._index.d
+        stored: Vectors = faiss.rev_swig_ptr(self._index.get_xb(), total * dimensions).reshape(total, dimensions)
+        return stored
 
     def rows(self, positions: Positions) -> Vectors:
         """See `NearestRows.rows`."""
-        total, dimensions = self._index.ntotal, self._index.d
-        stored = faiss.rev_swig_ptr(self._index.get_xb(), total * dimensions).reshape(total, dimensions)
-        found: Vectors = stored[positions]
+        found: Vectors = self._stored()[positions]
         return found
+
+
+def _flat(index: Any) -> FlatRows:
+    """Rows out of a base."""
+    rows = FlatRows.__new__(FlatRows)
+    rows._set(index)
+    return rows
+
+
+def _coded(matrix: Vectors) -> tuple[Any, float]:
+    """An index of codes of these rows, and the most by which a cosine to them is off: the greatest length of what a row
+    and its code differ by."""
+    codes: Any = faiss.IndexScalarQuantizer(
+        matrix.shape[1], faiss.ScalarQuantizer.QT_8bit_uniform, faiss.METRIC_INNER_PRODUCT
+    )
+    codes.train(matrix)
+    codes.add(matrix)
+    off = 0.0
+    for at in range(0, len(matrix), CODED):
+        part = matrix[at : at + CODED]
+        off = max(off, float(np.linalg.norm(codes.reconstruct_n(at, len(part)) - part, axis=1).max()))
+    return codes, off + _ROUNDED
 
 
 class InvertedRows:

@@ -225,12 +225,10 @@ class OpeningTable:
 
     def named(self, name: int) -> list[Opened]:
         """The entries with this hashed name; none when many have it."""
-        found = [
-            block.entries[number]
-            for block in self._blocks
-            for number in block.named.get(name, ())
-            if number not in block.dead
-        ]
+        found: list[Opened] = []
+        for block in self._blocks:
+            if numbers := block.named.get(name):  # hardly any word is a name
+                found += [block.entries[number] for number in numbers if number not in block.dead]
         return found if len(found) <= MOST_NAMED else []
 
 

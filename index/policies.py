@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from guard.policy import Adaptive, Disclosure, FactScope, FailureRule, InContext, Mode, Policy, Streaming, Undecided
+from guard.policy import (
+    Adaptive,
+    Disclosure,
+    FactScope,
+    FailureRule,
+    InContext,
+    LedgerRule,
+    Mode,
+    Policy,
+    Streaming,
+    Undecided,
+)
 from guard.verdict import Action, Kind
 
 
@@ -28,6 +39,7 @@ def policy_to_json(policy: Policy) -> str:
             "fact_scope": policy.fact_scope.value,
             "on_undecided": policy.on_undecided.value,
             "disclosure": policy.disclosure.value,
+            "ledger": asdict(policy.ledger),
         }
     )
 
@@ -56,6 +68,7 @@ def policy_from_json(text: str) -> Policy:
             fact_scope=FactScope(body.get("fact_scope", fresh.fact_scope)),
             on_undecided=Undecided(body.get("on_undecided", fresh.on_undecided)),
             disclosure=Disclosure(body.get("disclosure", fresh.disclosure)),
+            ledger=LedgerRule(**body["ledger"]) if "ledger" in body else fresh.ledger,
         )
     except (KeyError, TypeError, AttributeError) as cause:
         raise ValueError(f"this is no policy: {cause!r}") from cause

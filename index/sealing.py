@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import hmac
 import logging
 import os
 import secrets
@@ -82,6 +83,10 @@ class Sealer:
     def unwrap(self, entry_id: str, wrapped: bytes) -> DataKey:
         """The data key of an entry; `WrongKey` when it was wrapped with another key or for another entry."""
         return DataKey(entry_id, _open(self._key, wrapped, f"lethe:data key:{entry_id}"))
+
+    def derived(self, purpose: str) -> bytes:
+        """A secret that everyone with this key can make again, and nobody else."""
+        return hmac.digest(self._key, f"lethe:derived:{purpose}".encode(), "sha256")
 
     def wrap_secret(self, secret: bytes, name: str) -> bytes:
         """A secret of the whole store, wrapped."""

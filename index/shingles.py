@@ -7,6 +7,7 @@ immutable base is shared by tables with a small overlay of what was written sinc
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -92,13 +93,13 @@ class _Postings:
         at = bisect_left(self._ascending, digest, self._starts[bucket], end)
         return at if at < end and self._ascending[at] == digest else -1
 
-    def find(self, digest: int) -> list[int]:
-        """The texts that hold this hash."""
+    def find(self, digest: int, most: int = sys.maxsize) -> list[int]:
+        """The texts that hold this hash, the first `most` of them."""
         start = self._first(digest)
         if start < 0:
             return []
-        end = start + 1
-        while end < len(self._ascending) and self._ascending[end] == digest:
+        end, last = start + 1, min(len(self._ascending), start + most)
+        while end < last and self._ascending[end] == digest:
             end += 1
         return [int(owner) for owner in self.owners[start:end]]
 
@@ -247,6 +248,16 @@ class ShingleTable:
     def continues(self, digest: int) -> bool:
         """True when this gram occurs in a passage."""
         return self._base.grams.holds(digest) or (self._layered and self._overlay.grams.holds(digest))
+
+    def sharers(self, digest: int, most: int) -> Sequence[str] | None:
+        """The entries that hold this gram; None when more than `most` texts do."""
+        if not self.continues(digest):
+            return ()
+        base, overlay = self._base.grams.find(digest, most + 1), self._overlay.grams.find(digest, most + 1)
+        if len(base) + len(overlay) > most:
+            return None
+        kept = [name for i in base if (name := self._base.texts.entry(i)[0]) not in self._removed]
+        return list(dict.fromkeys((*kept, *(self._overlay.texts.entry(i)[0] for i in overlay))))
 
     @property
     def letter_lengths(self) -> Sequence[int]:

@@ -11,6 +11,7 @@ from guard.fingerprint import FingerprintWatcher, Shingler
 from guard.glance import Glance
 from guard.policy import Adaptive, FailureRule, Rules, Streaming
 from guard.segments import WindowRule
+from guard.units import UnitTable
 from guard.verdict import Kind, Side
 from index.glance import StaticGlance, word_vectors
 from index.holding import Holding, empty_holding
@@ -19,6 +20,7 @@ from index.shingles import ShingleTable
 from index.staging import NOTHING, cascade_of, glancing
 from index.static import StaticModel
 from index.tools import Tools
+from index.units import EntryUnits
 
 __all__ = ["NOTHING", "Snapshot", "Tools", "View", "view_of"]
 
@@ -46,6 +48,7 @@ class View:
     shingler: Shingler
     openings: OpeningTable = field(default_factory=OpeningTable)
     model: StaticModel | None = None  # whose vectors the openings are, where it has a say
+    units: UnitTable | None = None  # None where no entry is counted in the ledger
 
     @property
     def kinds(self) -> Collection[Kind]:
@@ -100,6 +103,7 @@ def view_of(namespace: str, revision: int, holding: Holding, tools: Tools) -> Vi
     rules = Rules(revision, holding.by_entry, holding.default)
     # The strictest of thousands of rules is that of the few distinct ones.
     few = Rules(revision, {str(i): rule for i, rule in enumerate(holding.by_entry.few)}, holding.default)
+    counted = any(rule.policy.ledger.share < 1.0 for rule in few.by_entry.values())
     return View(
         namespace=namespace,
         revision=revision,
@@ -116,4 +120,5 @@ def view_of(namespace: str, revision: int, holding: Holding, tools: Tools) -> Vi
         shingler=tools.shingler,
         openings=holding.openings,
         model=glancing(holding, tools),
+        units=EntryUnits(holding, tools.shingler) if counted else None,
     )

@@ -173,3 +173,21 @@ COUNT_SUPPRESSED: Final = """
     WHERE namespace = :namespace AND side = :side AND at >= :since AND shadow = 0 AND action <> :flag
         AND action <> :allow AND (label IS NULL OR label <> :false_positive)
 """
+
+# -- ledger -------------------------------------------------------------------------------------------------------
+
+_BITS: Final = tuple(f"bits{i}" for i in range(8))
+_LEDGER: Final = f"account, entry_id, until, {', '.join(_BITS)}"
+TICK_LEDGER: Final = "UPDATE ledger_clock SET written = written + 1 WHERE id = 1 RETURNING written"
+LEDGER_CLOCK: Final = "SELECT written FROM ledger_clock WHERE id = 1"
+ADD_LEDGER: Final = f"""
+    INSERT INTO ledger ({_LEDGER}, written)
+    SELECT CAST(:account AS TEXT), id, CAST(:until AS DOUBLE PRECISION),
+           {", ".join(f"CAST(:{name} AS BIGINT)" for name in _BITS)}, CAST(:written AS BIGINT)
+    FROM entries WHERE id = :entry_id
+    ON CONFLICT (account, entry_id, until) DO UPDATE
+    SET {", ".join(f"{name} = ledger.{name} | excluded.{name}" for name in _BITS)}, written = excluded.written
+"""
+LEDGER_OF: Final = f"SELECT {_LEDGER} FROM ledger WHERE account = :account AND until > :now"
+LEDGER_SINCE: Final = f"SELECT {_LEDGER} FROM ledger WHERE written > :written"
+FORGET_LEDGER: Final = "DELETE FROM ledger WHERE until <= :now"

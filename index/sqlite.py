@@ -21,6 +21,7 @@ from index.database import Row, Session, Value
 from index.entry_rows import EntryRows
 from index.errors import StoreUnavailable
 from index.journal_rows import JournalRows
+from index.ledger_rows import LedgerRows
 from index.migrations import MIGRATIONS, READ_VERSION, VERSION_TABLE, WRITE_VERSION
 from index.score_rows import ScoreRows
 
@@ -187,7 +188,7 @@ def _advised(path: str) -> Iterator[None]:
         ) from None
 
 
-class SQLiteStore(EntryRows, JournalRows, ScoreRows):
+class SQLiteStore(EntryRows, JournalRows, ScoreRows, LedgerRows):
     """Implements `Store` in the file `path`. `clock` gives epoch seconds."""
 
     def __init__(self, path: str | Path, clock: Callable[[], float] = time.time) -> None:

@@ -82,34 +82,45 @@ class _Block:
         at = np.flatnonzero(~self.shut)
         return tuple(self.entries[i] for i in at), np.ascontiguousarray(self.matrix[at])
 
-    def near(self, queries: Vectors, floor: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Vectors]:
-        """Pairs of query and row, and their cosines: per query the nearest row, and those from `floor` on."""
-        asking, rows, cosines = self._flat(queries, floor) if self.codes is None else self._coded(queries, floor)
-        if self.shut is not None:
-            live = ~self.shut[rows]
-            asking, rows, cosines = asking[live], rows[live], cosines[live]
-        return asking, rows, cosines
+    def near(self, queries: Vectors, floor: float) -> list[tuple[NDArray[np.int64], Vectors]]:
+        """Per query rows and their cosines: the nearest row, and those from `floor` on."""
+        found = self._flat(queries, floor) if self.codes is None else self._coded(queries, floor)
+        if self.shut is None:
+            return found
+        live = [~self.shut[rows] for rows, _ in found]
+        return [(rows[open_], cosines[open_]) for (rows, cosines), open_ in zip(found, live, strict=True)]
 
-    def _flat(self, queries: Vectors, floor: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Vectors]:
+    def tell(self, queries: Vectors, floor: float, best: Sequence[dict[str, float]]) -> None:
+        """The same as the best cosine of each entry, per query added to what is in `best`."""
+        for found, (rows, cosines) in zip(best, self.near(queries, floor), strict=True):
+            if not len(rows):
+                continue
+            order = cosines.argsort()  # of several rows of an entry the best one is told last
+            places, entries = rows[order].tolist(), self.entries
+            told = dict(zip([entries[place] for place in places], cosines[order].tolist(), strict=True))
+            found.update({e: c for e, c in told.items() if c > found.get(e, -2.0)} if found else told)
+
+    def _flat(self, queries: Vectors, floor: float) -> list[tuple[NDArray[np.int64], Vectors]]:
         cosines = queries @ self.matrix.T
         if self.shut is not None:
             cosines[:, self.shut] = -np.inf
-        wanted = np.minimum(cosines.max(axis=1, keepdims=True), floor)
-        if cosines.shape[1] > MOST_ROWS:
-            crowded = np.flatnonzero((cosines >= wanted).sum(axis=1) > MOST_ROWS)
-            if len(crowded):
-                wanted[crowded] = -np.partition(-cosines[crowded], MOST_ROWS - 1, axis=1)[:, MOST_ROWS - 1 : MOST_ROWS]
-        asking, rows = np.nonzero(cosines >= wanted)
-        return asking, rows, cosines[asking, rows]
+        wanted = np.minimum(cosines.max(axis=1), floor)
+        found = []
+        for line, least in zip(cosines, wanted, strict=True):
+            rows = np.flatnonzero(line >= least)
+            if len(rows) > MOST_ROWS:
+                rows = np.flatnonzero(line >= -np.partition(-line, MOST_ROWS - 1)[MOST_ROWS - 1])
+            found.append((rows, line[rows]))
+        return found
 
-    def _coded(self, queries: Vectors, floor: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Vectors]:
+    def _coded(self, queries: Vectors, floor: float) -> list[tuple[NDArray[np.int64], Vectors]]:
         shut = 0 if self.shut is None else min(MOST_ROWS, int(self.shut.sum()))
         told, places = self.codes.search(np.ascontiguousarray(queries), min(MOST_ROWS + shut, len(self.entries)))
-        chosen = (places >= 0) & (told >= np.minimum(told[:, :1], floor) - SLACK)
-        asking, at = np.nonzero(chosen)
-        rows = places[asking, at]
-        cosines: Vectors = np.einsum("nd,nd->n", self.matrix[rows], queries[asking])
-        return asking, rows, cosines
+        found = []
+        for query, scores, line in zip(queries, told, places, strict=True):
+            rows = line[(line >= 0) & (scores >= min(float(scores[0]), floor) - SLACK)]
+            found.append((rows, self.matrix[rows] @ query))
+        return found
 
 
 def _coded(matrix: Vectors) -> Any:
@@ -164,11 +175,7 @@ class StaticTable:
         for kind, blocks in self._blocks.items():
             best: list[dict[str, float]] = [{} for _ in queries]
             for block in blocks:
-                asking, rows, cosines = block.near(queries, floor)
-                for i, row, cosine in zip(asking.tolist(), rows.tolist(), cosines.tolist(), strict=True):
-                    entry_id, own = block.entries[row], best[i]
-                    if cosine > own.get(entry_id, -2.0):
-                        own[entry_id] = cosine
+                block.tell(queries, floor, best)
             found[kind] = best
         return found
 

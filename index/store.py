@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from guard.ledger import Row
 from index.decisions import Decision, DecisionFilter, Label
 from index.entry import Page
 from index.jobs import Job
 from index.keys import KeyRecord
+from index.ledger_rows import Post
 from index.records import Changes, EntryFilter, EntryRecord, Once, PolicyRecord, Replica, Written
 from index.score_histogram import ScoreCount, ScoreFilter, ScoreSample
 
@@ -141,6 +143,20 @@ class Store(Protocol):
 
     def forget_scores(self, before: float) -> int:
         """Deletes the counts of hours that ended before that time, in epoch seconds; answers how many."""
+
+    # -- ledger
+
+    def add_ledger(self, posts: Sequence[Post]) -> None:
+        """Joins these rows with what is kept, by `or`. Rows of entries that are gone are left out."""
+
+    def ledger_of(self, account: str, now: float) -> Sequence[Row]:
+        """What has left to one account and has not lapsed by `now` (epoch seconds)."""
+
+    def ledger_since(self, written: int) -> tuple[int, Sequence[Post]]:
+        """Rows that were written after that number, and the number of now. -1 asks for the number only."""
+
+    def forget_ledger(self, now: float) -> int:
+        """Deletes rows that have lapsed; answers how many."""
 
     # -- upkeep
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from index.errors import StartRefused, StoreUnavailable
 from index.keys import ApiKey, Role
-from server.settings import is_loopback
+from server.loopback import is_loopback
 
 DEFAULT_NAMESPACE: Final = "default"
 NAMESPACE_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

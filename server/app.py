@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -19,10 +21,14 @@ from server.access import AccessDenied
 from server.errors import BadBody, NoSuchCall, Refusal, ServerFault, field_errors, refusal_of
 from server.limits import ClientLeft, LimitExceeded, TooBusy
 from server.logs import record
+from server.models import Models
+from server.offer import adapters_of, offer_of
 from server.proxy import Proxy
-from server.routes import calibrations, check, decisions, entries, health, imports, policies, status
+from server.responses_state import ResponsesState
+from server.routes import calibrations, check, decisions, entries, health, imports, plug_points, policies, status
 from server.routes.application import Application
-from server.service import Service
+from server.schemas.refusals import REFUSALS
+from server.service import Service, open_sealer
 
 PREFIX: Final = "/lethe/v1"
 _DESCRIPTION: Final = (
@@ -39,6 +45,7 @@ class Lethe:
     ```
         /lethe/v1/…                          operator side, a few calls at once
         /lethe/docs, /healthz, /readyz       operator side
+        plug points                          calls of other gateways, judged by the same guard
         everything else                      application side: guarded, or 404
     ```
     """
@@ -55,10 +62,13 @@ class Lethe:
             service.observers,
             ending_grid_s=grid_s,
             timeout_s=timeout_s,
+            ledger=service.ledger,
+            models=Models(service.upstream, time.perf_counter, adapters_of(service.settings)),
         )
-        self._applications = Application(
-            proxy, service.access, service.application_gate, service.settings.max_body_bytes
-        )
+        limit, offer = service.settings.max_body_bytes, offer_of(service.settings)
+        if service.settings.responses_state == "guard":
+            offer = replace(offer, responses=ResponsesState(open_sealer(service.settings).derived("responses")))
+        self._applications = Application(proxy, service.access, service.application_gate, limit, offer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection's request."""
@@ -67,23 +77,31 @@ class Lethe:
             await self._operator_call(scope, receive, send)
         elif path in _OWN or path.startswith("/lethe/"):
             await self._operators(scope, receive, send)
+        elif path in plug_points.PATHS:
+            await self._operators(scope, receive, _named(scope, send))
         else:
             await self._applications(scope, receive, send)
 
     async def _operator_call(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
-
-        async def named(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
-            await send(message)
-
+        named = _named(scope, send)
         try:
             with self._gate.entered():
                 await self._operators(scope, receive, named)
         except TooBusy as fault:
             await _told(refusal_of(fault))(scope, receive, named)
+
+
+def _named(scope: Scope, send: Send) -> Send:
+    """Give a request its id, which its answer tells."""
+    request_id = uuid.uuid4().hex
+    scope.setdefault("state", {})["request_id"] = request_id
+
+    async def named(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+        await send(message)
+
+    return named
 
 
 def operator_app(service: Service) -> FastAPI:
@@ -100,7 +118,9 @@ def operator_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     for module in _ROUTERS:
-        app.include_router(module.router, prefix=PREFIX)
+        app.include_router(module.router, prefix=PREFIX, responses=REFUSALS)
+    app.state.plug_points = plug_points.PlugPoints(service)
+    app.include_router(plug_points.router)
     app.include_router(health.router)
     for fault in (ServerFault, LimitExceeded, ClientLeft, AccessDenied, IndexFault, Exception):
         app.exception_handler(fault)(_refused)

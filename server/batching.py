@@ -222,8 +222,8 @@ def _apart(cascade: Cascade) -> tuple[Cascade, Cascade | None]:
 
 def _awaits(slow: Cascade, case: Case) -> bool:
     """True when a slow review could change what happens to this window."""
-    if any(slow.sure(match) for match in case.matches):
-        return False
+    if case.window.unfinished or any(slow.sure(match) for match in case.matches):
+        return False  # a look is no verdict, and a sure match needs none
     return any(review.wanted(e) for review in slow.reviews for e, _ in case.suspects.values())
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from index.errors import IndexFault
 from server.client import ServerRefused
-from server.commands import calibrate, check, demo, entries, keys, serve
+from server.commands import calibrate, check, demo, entries, keys, serve, status
 from server.commands.console import CommandFailed, remark
 from server.commands.options import apply_environment, options_of
 from server.demo.errors import DemoError
@@ -20,13 +20,14 @@ _DESCRIPTION: Final = "Lethe keeps forgotten content out of what a served langua
 _EPILOG: Final = """getting started:
   lethe demo                                       see it work on this machine
   lethe serve --upstream http://127.0.0.1:8000     put it in front of a model server
+  lethe status                                     see where it stands, and what the model server exposes
   lethe entries add --kind fact --prompt "..." -   say what must be forgotten
   lethe check "..."                                see what would be done about a text
 
 Every option --some-name can also be given as the environment variable LETHE_SOME_NAME; flags win.
 `lethe COMMAND --help` shows the options of a command with examples.
 """
-COMMANDS: Final = (serve, entries, check, calibrate, keys, demo)
+COMMANDS: Final = (serve, status, entries, check, calibrate, keys, demo)
 _REFUSED: Final = (CommandFailed, ServerRefused, IndexFault, PortTaken, DemoError)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from guard.policy import InContext, Mode
 from guard.verdict import Action, Match, Side, Verdict
 from server.dialects.dialect import Asked, Dialect, Frame, Telling
+from server.dialects.fields import is_name
 from server.guarding import Guarded
 from server.judging import Judge, View
 from server.observation import (
@@ -31,6 +32,7 @@ _STRONGEST = (
     RequestOutcome.BLOCKED,
 )
 _MOST_NAMES = 8
+_NO_NAME = "(no name)"  # what is longer than a name could say something
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Exchange:
             self.dropped += len(frame.dropped)
             for name in frame.dropped:
                 if len(self.names) < _MOST_NAMES:
-                    self.names[name[:40]] = None
+                    self.names[name[:40] if is_name(name) else _NO_NAME] = None
 
     def rose_to(self, outcome: RequestOutcome) -> None:
         """Something was done to the answer."""

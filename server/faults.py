@@ -31,6 +31,17 @@ class NoSuchRoute(ApplicationFault):
     """The client asked for a path or method that is not guarded, so it is not served."""
 
 
+class NoSuchModel(ApplicationFault):
+    """The client asked for a model that does not exist, or that clients may not use: it does not learn which."""
+
+    def __init__(self) -> None:
+        super().__init__("this model does not exist")
+
+
+class ContentRefused(ApplicationFault):
+    """A call that has no answer to suppress says what may not be said. The message is the policy's refusal."""
+
+
 class GuardUnavailable(ApplicationFault):
     """The guard cannot tell, and its rule is to refuse then: nobody's content is to blame."""
 
@@ -112,6 +123,10 @@ def told_of(fault: Exception) -> Told:
             told = Told(400, _INVALID, fault.code, str(fault), _CLIENT, fault.param)
         case NoSuchRoute():
             told = Told(404, _INVALID, "not_found", str(fault), _CLIENT)
+        case NoSuchModel():
+            told = Told(404, _INVALID, "model_not_found", str(fault), _CLIENT, "model")
+        case ContentRefused():
+            told = Told(400, _INVALID, "content_filter", str(fault), RequestOutcome.BLOCKED)
         case BodyTooLarge():
             told = Told(413, _INVALID, "body_too_large", str(fault), _CLIENT)
         case TooBusy():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from guard.detector import Window
 from guard.events import Stop
@@ -14,8 +15,10 @@ from guard.stream import StreamMachine
 from guard.verdict import Verdict
 from server.crossing import Crossing, Group
 from server.dialects.dialect import Channel
+from server.dialects.escapes import redacted_json
 from server.judging import Judge
-from server.lanes import TAIL, Held, Lane
+from server.lanes import TAIL, Held, Lane, Reshape
+from server.structured import Structured, redacted
 
 Asked = list[tuple[Lane, tuple[Window, ...]]]
 """Lanes, and the windows that each needs verdicts on."""
@@ -91,14 +94,18 @@ class AnswerGuard:
     Inside a choice one channel, or one tool call, speaks at a time: when another begins, the one before is ended, so
     that its tail does not wait for the end of the answer; if it resumes, its end is judged again with what follows.
     Where one follows another, in a choice or from choice to choice, the border is judged as one text (`Crossing`).
-    Choices that are told at the same time are judged across their border when both are complete.
+    Choices that are told at the same time are judged across their border when both are complete. Where the answer must
+    be `structured`, a redaction of it is too, or it is stopped.
     """
 
-    def __init__(self, judge: Judge, question: Callable[[int], str], strict: bool) -> None:
+    def __init__(
+        self, judge: Judge, question: Callable[[int], str], strict: bool, structured: Structured | None = None
+    ) -> None:
         view = judge.view
         self._judge, self._question = judge, question
         self._streaming = Streaming.STRICT if strict else view.streaming
         self._redaction = view.redaction
+        self._reshape: Reshape = partial(redacted, structured=structured) if structured is not None else redacted_json
         self._choices: dict[int, _Choice] = {}
         self._active: list[Lane] = []
         self._groups: list[Group] = []
@@ -202,7 +209,7 @@ class AnswerGuard:
 
     def _turn(self, choice: _Choice, channel: Channel) -> Lane:
         """Another channel speaks."""
-        key = channel.group or channel.name
+        key = channel.group or f"{channel.name}#{channel.part}"
         if key != choice.key:
             choice.close()
             choice.key = key
@@ -215,7 +222,8 @@ class AnswerGuard:
 
     def _lane(self, choice: _Choice, channel: Channel) -> Lane:
         earlier = choice.latest.get(channel)
-        lane = Lane(channel, self._machine(channel), earlier.tail if earlier is not None else "")
+        seed = earlier.tail if earlier is not None else ""
+        lane = Lane(channel, self._machine(channel), seed, redacted_json if channel.group else self._reshape)
         before = choice.tail() or self._before(choice.number)
         if before:
             lane.crossing = self._crossing(lane, before + " ", choice)

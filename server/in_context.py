@@ -71,6 +71,10 @@ class InContextRule:
         """The rule for what a watcher found in an answer: the words of the match itself must be the user's."""
         return self._weaken(Side.ANSWER, lambda match: self._known.holds(words.words(match.start, match.end)))
 
+    def repeats(self, norms: Sequence[str]) -> bool:
+        """True when these words stand in the user's texts, one after the other."""
+        return bool(self._texts) and self._known.holds(norms)
+
     @property
     def _known(self) -> Supplied:
         if self._supplied is None:

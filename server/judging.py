@@ -15,12 +15,15 @@ from guard.plan import StreamPlan
 from guard.policy import Adaptive, FailureRule, Rules, Streaming
 from guard.scan import combine
 from guard.segments import WindowRule
+from guard.shingler import Shingler
 from guard.stream import StreamMachine
 from guard.supplied import Remembering
+from guard.units import UnitTable
 from guard.verdict import Kind, Match, Side, Verdict
 from server.batching import JudgeBusy, JudgeFault, JudgeLate
 from server.faults import GuardUnavailable
 from server.in_context import InContextRule
+from server.ledger import LedgerSession
 from server.observation import Degraded, DegradedReason, Observer
 from server.prompt_cache import PromptCache
 from server.prompt_windows import prompt_windows
@@ -59,6 +62,10 @@ class View(Protocol):
     def adaptive(self) -> Adaptive: ...
     def watcher(self) -> Watcher: ...
     def glance(self) -> Glance | None: ...
+    @property
+    def shingler(self) -> Shingler: ...
+    @property
+    def units(self) -> UnitTable | None: ...
 
 
 class Batches(Protocol):
@@ -72,7 +79,8 @@ class Batches(Protocol):
 class Judge:
     """Judges by one view. `own` is what the user supplied, `seen` what was found in prompts before.
 
-    `peaks` collects the highest score per kind in the answer, `prompt_peaks` in the conversation.
+    `peaks` collects the highest score per kind in the answer, `prompt_peaks` in the conversation. `ledger` counts what
+    leaves to this caller; without it nothing is counted.
     """
 
     view: View
@@ -82,6 +90,7 @@ class Judge:
     seen: PromptCache = field(default_factory=PromptCache)
     peaks: dict[Kind, float] = field(default_factory=dict)
     prompt_peaks: dict[Kind, float] = field(default_factory=dict)
+    ledger: LedgerSession | None = None
 
     def admit(self) -> None:
         """Raise `JudgeBusy` when too much waits to be judged to begin another request."""
@@ -94,6 +103,8 @@ class Judge:
     async def answer(self, windows: Sequence[Window]) -> list[Verdict]:
         """One verdict per window of an answer. What cannot be told is decided by the failure rule."""
         findings = await self._findings(self.view.answer, windows)
+        if self.ledger is not None:
+            findings = self.ledger.judged(windows, findings, self.view.rules.by_entry)
         for finding in findings:
             _raise_peaks(self.peaks, finding.peaks)
         _raise_peaks(self.peaks, dict.fromkeys(self.view.kinds, 0.0))  # what was cleared cheaply scored low
@@ -103,7 +114,9 @@ class Judge:
         """A machine that guards one channel of an answer; `answer` gives it its verdicts. With a `border`, only what
         begins before that character and ends behind it counts."""
         rules = self.view.rules
-        watcher = Remembering(self.view.watcher())
+        inner = self.view.watcher()
+        counting = self.ledger.watcher(inner, rules.by_entry, self.own.repeats) if self.ledger is not None else None
+        watcher = Remembering(inner if counting is None else counting)
         weaken = self.own.in_run(watcher)
 
         def decide(found: Sequence[Match]) -> Verdict:
@@ -112,7 +125,10 @@ class Judge:
             return rules.decide(found, Side.ANSWER, weaken=weaken)
 
         glance = self.view.glance() if plan.streaming is Streaming.ADAPTIVE else None
-        return StreamMachine(plan, watcher, decide, glance)
+        machine = StreamMachine(plan, watcher, decide, glance)
+        if counting is not None:
+            counting.released = lambda: machine.released
+        return machine
 
     async def whole(self, text: str, context: str = "") -> Verdict:
         """The verdict on a text that is at hand, judged as strictly as a stream can be."""

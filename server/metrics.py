@@ -16,6 +16,7 @@ from guard.verdict import PLAIN, Action, Kind, Side
 from index.decisions import Label
 from server.judges.judge import JudgeOutcome
 from server.observation import DegradedReason, RequestOutcome, RewriteOutcome, UpstreamReason
+from server.side_calls import NAMES as SIDE_CALL_NAMES
 
 OTHER: Final = "other"
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -26,12 +27,12 @@ _CHARACTERS: Final = (0, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 _SCORES: Final = (*(round(0.05 * n, 2) for n in range(1, 20)), 0.97, 0.99, 1.0)
 
 # What the labels may say. None: names that an operator chose (namespaces).
-_DIALECTS: Final = ("chat", "completions", "responses", "messages", "models")
+_DIALECTS: Final = ("chat", "completions", "responses", "messages", "models", "litellm", "fms", *SIDE_CALL_NAMES)
 _KINDS: Final = tuple(kind.value for kind in Kind)
 _SIDES: Final = tuple(side.value for side in Side)
 _ACTIONS: Final = tuple(action.label for action in Action)
 _JUDGE_OUTCOMES: Final = tuple(outcome.value for outcome in JudgeOutcome)
-_STAGES: Final = ("fingerprint", "static", "embedding", "claims", "judge", "index")
+_STAGES: Final = ("fingerprint", "static", "embedding", "claims", "judge", "index", "ledger")
 _OUTCOMES: Final = tuple(outcome.value for outcome in Outcome)
 _VIEWS: Final = (
     *(PLAIN, "alphabet_numbers", "ascii85", "atbash", "backslash_escapes", "base16", "base32", "base64", "base85"),

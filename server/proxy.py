@@ -27,6 +27,8 @@ from server.faults import (
 from server.guarding import AnswerGuard
 from server.in_context import InContextRule
 from server.judging import Batches, Judge, View
+from server.ledger import Ledger
+from server.models import Models
 from server.observation import (
     Degraded,
     DegradedReason,
@@ -67,7 +69,8 @@ class Index(Protocol):
 class Proxy:
     """Answers the requests of applications. `clock` gives seconds; `ending_grid_s` is `Exchange.grid_s`.
 
-    A whole answer, from the question to its end, may take `timeout_s`.
+    A whole answer, from the question to its end, may take `timeout_s`. `models` are those that clients may use; without
+    it, any. `ledger` counts what leaves to whom; without it nothing is counted.
     """
 
     index: Index
@@ -78,6 +81,8 @@ class Proxy:
     seen: PromptCache = field(default_factory=PromptCache)
     ending_grid_s: float = 0.0
     timeout_s: float = 600.0
+    models: Models | None = None
+    ledger: Ledger | None = None
 
     async def serve(self, dialect: Dialect, caller: Caller, body: bytes, reply: Reply) -> None:
         """Answer one request. Raises `ApplicationFault` only while nothing is known about it yet."""
@@ -98,6 +103,8 @@ class Proxy:
         except Exception as fault:  # noqa: BLE001  # the border: every fault becomes an answer
             await self._fail(exchange, reply, fault)
         finally:
+            if self.ledger is not None and judge.ledger is not None:
+                self.ledger.over(judge.ledger)
             exchange.over()
 
     async def _in_time(self, exchange: Exchange, reply: Reply) -> None:
@@ -112,9 +119,15 @@ class Proxy:
 
     async def _answer(self, exchange: Exchange, reply: Reply) -> None:
         view, asked = exchange.view, exchange.asked
+        if self.models is not None:
+            with exchange.waiting():
+                await self.models.admit(asked.model, exchange.caller.request_id)
         guard: AnswerGuard | None = None
         if not view.empty:
             exchange.judge.admit()
+            if self.ledger is not None:
+                caller, judge = exchange.caller, exchange.judge
+                judge.ledger = await self.ledger.session(view, caller.principal, asked.end_user, asked.texts)
             judgement = await exchange.judge.prompt(asked.texts, asked.together)
             verdict = combine(judgement.verdicts, view.revision)
             exchange.decided(Side.PROMPT, verdict)
@@ -122,7 +135,8 @@ class Proxy:
                 exchange.judge.refuse(verdict, Side.PROMPT)
                 await self._refuse(exchange, verdict, reply)
                 return
-            guard = AnswerGuard(exchange.judge, asked.question, judgement.near or not asked.stream)
+            strict = judgement.near or not asked.stream
+            guard = AnswerGuard(exchange.judge, asked.question, strict, asked.structured)
         remedies = Remedies(exchange, self.upstream)
         if asked.stream:
             await self._stream(exchange, guard, AnswerStream(exchange, guard, remedies, reply))
@@ -166,7 +180,8 @@ class Proxy:
 
     @staticmethod
     def _ask(exchange: Exchange, body: bytes) -> Ask:
-        return Ask("POST", exchange.dialect.path, exchange.caller.request_id, body, exchange.asked.stream)
+        asked = exchange.asked
+        return Ask(asked.method, exchange.dialect.path, exchange.caller.request_id, body or None, asked.stream)
 
     async def _refuse(self, exchange: Exchange, verdict: Verdict, reply: Reply) -> None:
         """The conversation itself may not be answered: upstream is not asked."""
@@ -182,7 +197,7 @@ class Proxy:
             await reply.write(told + telling.close(usage if asked.include_usage else None))
             await reply.finish()
             return
-        frame = dialect.body(encode(dialect.blank(asked, request_id, created)))
+        frame = dialect.body(encode(dialect.blank(asked, request_id, created)), asked)
         for ending in endings:
             dialect.replace(frame, ending)
         dialect.recount(frame, usage)

@@ -38,7 +38,7 @@ def _settings() -> Iterator[str]:
     yield "|---|---|---|---|"
     for name, field in Settings.model_fields.items():
         shown = "(none)" if name in SECRETS else f"`{flag(name)}`"
-        default = "" if field.default is None else f"`{field.default}`"
+        default = "" if field.default in (None, "") else f"`{field.default}`"
         yield f"| {shown} | `{variable(name)}` | {default} | {field.description} |"
 
 

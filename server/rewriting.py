@@ -21,6 +21,7 @@ from server.dialects.dialect import Rewrite, Unreadable
 from server.exchange import Exchange
 from server.faults import UpstreamFault, UpstreamRefused
 from server.observation import RewriteObserved, RewriteOutcome, UpstreamFailed
+from server.structured import valid
 from server.upstream import Ask, Upstream
 
 GAP: Final = "\n\n"
@@ -108,7 +109,7 @@ class Rewriting:
             while found is None and tries < most:
                 tries += 1
                 answer = await self._ask(sought, strategy, tries)
-                if answer is not None and await self._accepts(sought.choice, sought.shown + answer.text):
+                if answer is not None and await self._accepts(sought, answer.text):
                     found, outcome = answer, RewriteOutcome.VERIFIED
         except _NotContinued:
             outcome = RewriteOutcome.UNSUPPORTED
@@ -151,10 +152,14 @@ class Rewriting:
         counted = (frame.usage or {}).get("completion_tokens")
         return text, finish_reason, counted if isinstance(counted, int) else None
 
-    async def _accepts(self, choice: int, text: str) -> bool:
-        """True when nothing in the whole of what the client would have seen is suppressed."""
+    async def _accepts(self, sought: Sought, text: str) -> bool:
+        """True when nothing in the whole of what the client would have seen is suppressed, and what it asked to be
+        structured is."""
         exchange = self._exchange
-        verdict = await exchange.judge.whole(text, exchange.asked.question(choice))
+        structured = exchange.asked.structured
+        if structured is not None and not valid(sought.begun + text, structured):
+            return False
+        verdict = await exchange.judge.whole(sought.shown + text, exchange.asked.question(sought.choice))
         return verdict.action < Action.REDACT
 
 
@@ -187,14 +192,21 @@ def rest_of(begun: str, answer: str) -> str | None:
 def joint(begun: str, rest: str, continued: bool) -> str:
     """`rest` as it must stand right behind `begun`: one space where words would run into each other, none doubled.
 
-    A model that continues writes its own spaces. What was asked for by an instruction begins a paragraph of its own
-    when it leaves the sentence that was begun.
+    A model that continues writes its own spaces, but some servers let it begin a new sentence instead. That, and what
+    was asked for by an instruction, begins a paragraph of its own when it leaves the sentence that was begun.
     """
     if not begun:
         return rest
     if begun[-1].isspace():
         return rest.lstrip(" ")
+    continued = continued and not _begins_anew(begun, rest)
     if continued or rest[0].isspace() or rest[0] in _TIED:
         return rest
     ended = begun.rstrip(_CLOSERS)[-1:] in _SENTENCE_ENDS
     return (GAP if rest[0].isupper() and not ended else " ") + rest
+
+
+def _begins_anew(begun: str, rest: str) -> bool:
+    """True when a capitalised word stands right behind a word or a sentence: no text goes on like that."""
+    capitalised = rest[0].isupper() and not rest[1:2].isupper()
+    return capitalised and (begun[-1].isalnum() or begun[-1] in _SENTENCE_ENDS)

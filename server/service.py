@@ -28,8 +28,10 @@ from index.store import Store
 from server.access import Access, refuse_open_host
 from server.batching import Batcher, BatchLimits
 from server.decision_journal import DecisionJournal
+from server.exposure import Examination, ExposureWatch
 from server.judges.choice import open_judge
 from server.judges.judge import JudgeOutcome, ModelJudge
+from server.ledger import Ledger
 from server.limits import Gate
 from server.logs import RequestLog, record
 from server.loop_lag import watch_lag
@@ -61,6 +63,8 @@ class Service:
     keys: KeyRing
     access: Access
     upstream: Upstream
+    exposure: ExposureWatch
+    ledger: Ledger
     batcher: Batcher
     observers: Observer
     metrics: Metrics
@@ -196,14 +200,14 @@ async def open_service(
         index.applied(meter.applied)
         batcher = Batcher(_batch_limits(settings), observers, time.perf_counter)
         stack.callback(batcher.close)
-        upstream = _upstream(settings)
-        stack.push_async_callback(upstream.close)
+        upstream, exposure, ledger = parts = _upstream(settings), _exposure(settings), Ledger(store)
+        for part in (upstream, exposure, ledger):
+            stack.push_async_callback(part.close)
         gates = Gate(settings.max_concurrency), Gate(min(OPERATOR_CALLS, settings.max_concurrency))
-        service = Service(
-            settings, index, keys, access, upstream, batcher, observers, metrics, *gates, threads, waiters
-        )
+        service = Service(settings, index, keys, access, *parts, batcher, observers, metrics, *gates, threads, waiters)
         stack.push_async_callback(_end_running, service)
         service.keep(asyncio.create_task(watch_lag(partial(metrics.observe, "lethe_event_loop_lag_seconds"))))
+        service.keep(asyncio.create_task(exposure.run()))
         yield service
 
 
@@ -225,6 +229,12 @@ def _upstream(settings: Settings) -> Upstream:
         total=settings.upstream_timeout_s,
     )
     return Upstream(settings.upstream, key.get_secret_value() if key else None, timeouts)
+
+
+def _exposure(settings: Settings) -> ExposureWatch:
+    key = settings.upstream_api_key
+    examination = Examination(settings.upstream, key.get_secret_value() if key else None)
+    return ExposureWatch(examination, settings.exposure_minutes * 60)
 
 
 async def _end_running(service: Service) -> None:

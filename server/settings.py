@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,10 @@ from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from server.dialects.option_table import parse_treatments
+from server.loopback import is_loopback
+from server.side_calls import parse_side_calls
 
 PREFIX: Final = "LETHE_"
 FOREIGN: Final = frozenset({"LETHE_DATA"})
@@ -20,14 +23,6 @@ FILED: Final = ("upstream_api_key", "admin_key", "judge_api_key")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
-
-
-def is_loopback(host: str) -> bool:
-    """True for an address that only this machine can reach."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _refuse_odd_url(value: str, key: str) -> None:
@@ -80,6 +75,29 @@ class Settings(BaseModel):
     )
     key_file: Path | None = Field(
         None, description="file of that key, made at first start; beside the database by default"
+    )
+    request_options: str = Field(
+        "",
+        description="what is done with options of requests that reveal or force text: `option=treatment,…` with "
+        "strip, refuse, guard or pass; docs/request-options.md lists them with their defaults",
+    )
+    unknown_fields: Literal["strip", "refuse"] = Field(
+        "strip", description="what is done with fields of a request that no list here names"
+    )
+    adapters: str = Field(
+        "",
+        description="adapters of the model server that clients may ask for by name, separated by commas; `*` lets "
+        "them ask for any model",
+    )
+    side_calls: str = Field(
+        "",
+        description="calls beside the guarded ones: `call=treatment,…` with off, pass or guard; "
+        "docs/request-options.md lists them with their defaults",
+    )
+    responses_state: Literal["refuse", "guard"] = Field(
+        "refuse",
+        description="responses that the model server keeps (`store`, `background`, `previous_response_id`, and calls "
+        "that fetch or cancel them): refused, or guarded and bound to the key that asked for them",
     )
     max_body_bytes: int = Field(10_000_000, ge=1_000, description="longest request body, imports excepted")
     max_concurrency: int = Field(256, ge=1, description="requests at work at once; the next one gets 429")
@@ -140,6 +158,18 @@ class Settings(BaseModel):
         _refuse_odd_url(value, "LETHE_JUDGE_API_KEY")
         base = value.rstrip("/")
         return base if urlsplit(base).path else base + "/v1"
+
+    @field_validator("request_options")
+    @classmethod
+    def _names_options(cls, value: str) -> str:
+        parse_treatments(value)
+        return value
+
+    @field_validator("side_calls")
+    @classmethod
+    def _names_side_calls(cls, value: str) -> str:
+        parse_side_calls(value)
+        return value
 
     @field_validator("store")
     @classmethod

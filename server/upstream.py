@@ -19,6 +19,7 @@ from server.observation import UpstreamReason
 LONGEST_BODY: Final = 64 * 1024 * 1024
 _LONGEST_ERROR: Final = 64 * 1024
 _END_S: Final = 0.02
+_MOST_HEADS: Final = 64
 _KEPT_S: Final = 4.0  # vLLM drops idle connections after 5 s
 _NOWHERE: Final = "the model server cannot be reached"
 
@@ -177,7 +178,9 @@ class Upstream:
         if fixed is None:
             accept = b"text/event-stream" if ask.stream else b"application/json"
             line = f"{ask.method} {self._prefix}{ask.path} HTTP/1.1\r\n".encode("ascii")
-            fixed = self._heads[kind] = line + self._own + b"accept: " + accept + b"\r\nx-request-id: "
+            fixed = line + self._own + b"accept: " + accept + b"\r\nx-request-id: "
+            if len(self._heads) < _MOST_HEADS:  # a path may name one of many responses
+                self._heads[kind] = fixed
         if ask.body is None:
             return fixed + ask.request_id.encode("ascii") + b"\r\n\r\n"
         about = b"\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(ask.body)

@@ -46,7 +46,7 @@ async def guard_whole(exchange: Exchange, guard: AnswerGuard | None, remedies: R
 
 def _read(exchange: Exchange, raw: bytes) -> Frame:
     try:
-        frame = exchange.dialect.body(raw)
+        frame = exchange.dialect.body(raw, exchange.asked)
     except Unreadable:
         raise UpstreamFault(UpstreamReason.PROTOCOL, "the model server's answer cannot be read") from None
     if any(not 0 <= choice < exchange.asked.choices for choice in frame.choices):

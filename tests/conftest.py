@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ("tests.model_servers",)
+
 settings.register_profile(
     "lethe",
     deadline=None,  # speed is measured in benchmarks, never in tests

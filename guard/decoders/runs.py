@@ -120,6 +120,9 @@ _MIXED: Final = re.compile(r"[a-z][A-Z]|[A-Z]{2}|[0-9]|=")
 ALONE: Final = 16
 """Characters of a run that is believed without others beside it."""
 
+_ODD: Final = re.compile(rf"\S{{{ALONE}}}|" + _MIXED.pattern)
+"""Found in every text that holds a run worth decoding."""
+
 _GAP: Final = re.compile(r"[\s,.;:|/\"'`]{1,3}")
 
 
@@ -160,10 +163,17 @@ def _spans(stretch: Stretch, alphabet: _Alphabet) -> list[tuple[int, int]]:
 
 def _worth_decoding(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """The runs that do not look like ordinary words, and those near them: others would be given up later anyway."""
-    odd = [end - start >= ALONE or _MIXED.search(text, start, end) is not None for start, end in spans]
-    near = {i for at, is_odd in enumerate(odd) if is_odd for i in range(at - 2, at + 3)}
-    if near:
-        yield from (span for i, span in enumerate(spans) if i in near)
+    alone = [end - start >= ALONE for start, end in spans]
+    mixed = [_MIXED.search(text, start, end) is not None for start, end in spans]
+    near = {i for at in range(len(spans)) if alone[at] or mixed[at] for i in range(at - 2, at + 3)}
+    together: list[int] = []
+    for i in range(len(spans) + 1 if near else 0):
+        if together and (i not in near or i == len(spans) or not _GAP.fullmatch(text, spans[i - 1][1], spans[i][0])):
+            if any(alone[n] for n in together) or (len(together) > 2 and sum(mixed[n] for n in together) > 1):
+                yield from (spans[n] for n in together)
+            together = []
+        if i in near and i < len(spans):
+            together.append(i)
 
 
 def _of_alphabet(stretch: Stretch, alphabet: _Alphabet) -> Iterator[Reading]:
@@ -203,6 +213,8 @@ def _together(stretch: Stretch, alphabet: _Alphabet, group: Sequence[tuple[Scrol
 
 
 def _runs(stretch: Stretch) -> Iterator[Reading]:
+    if not _ODD.search(stretch.text):
+        return
     for alphabet in _ALPHABETS:
         yield from _of_alphabet(stretch, alphabet)
 

@@ -20,11 +20,21 @@ _STORE_SETTINGS: Final = ["embedder", "embedder_backend", "cache", "key_file", "
 def add_connection(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where."""
     group = parser.add_argument_group("where", "a running server, or its store directly with --store")
-    group.add_argument("--url", metavar="URL", help=f"the server (LETHE_URL; default {DEFAULT_URL})")
-    group.add_argument("--key", metavar="KEY", help="access key (better in LETHE_KEY: flags are visible to others)")
+    add_server(group)
     group.add_argument("--namespace", metavar="NAME", help="the namespace to work on, for admins (LETHE_NAMESPACE)")
     group.add_argument("--store", metavar="URL", help="work on this store without a server: sqlite:///lethe.db")
     add_settings(parser, _STORE_SETTINGS)
+
+
+def add_server(group: argparse._ActionsContainer) -> None:
+    """Add the options that say which server, and with which key."""
+    group.add_argument("--url", metavar="URL", help=f"the server (LETHE_URL; default {DEFAULT_URL})")
+    group.add_argument("--key", metavar="KEY", help="access key (better in LETHE_KEY: flags are visible to others)")
+
+
+def client_of(options: argparse.Namespace, variables: Mapping[str, str], namespace: str | None = None) -> Client:
+    """A client of the server that the options name."""
+    return Client(options.url or DEFAULT_URL, options.key or variables.get("LETHE_ADMIN_KEY"), namespace)
 
 
 def uses_store(options: argparse.Namespace) -> bool:
@@ -51,5 +61,4 @@ def connected(options: argparse.Namespace, variables: Mapping[str, str]) -> Iter
         with opened(store_settings(options, variables), options.namespace) as local:
             yield local
         return
-    key = options.key or variables.get("LETHE_ADMIN_KEY")
-    yield Remote(Client(options.url or DEFAULT_URL, key, options.namespace))
+    yield Remote(client_of(options, variables, options.namespace))

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from server.dialects.dialect import Asked, Ending, Frame, FrameKind, Json, encode_events, encode_frame
 from server.dialects.envelope import HEAD
+from server.dialects.shaped import shape
 from server.dialects.sse import DONE, SseEvent, encode_event
 from server.faults import Told
 
@@ -17,10 +18,13 @@ LAST: Final = encode_event(DONE)
 class ChoiceEvents(Protocol):
     """What these dialects say differently."""
 
+    @property
+    def speech(self) -> str: ...
     def event(self, event: SseEvent) -> Sequence[Frame]: ...
     def ending(self, head: Mapping[str, Any], ending: Ending) -> list[Json]: ...
     def head(self, asked: Asked, request_id: str, created: int, whole: bool) -> Json: ...
     def error(self, told: Told) -> Json: ...
+    def fit(self, frame: Frame) -> None: ...
 
 
 class ChoicesTelling:
@@ -35,6 +39,8 @@ class ChoicesTelling:
     def read(self, event: SseEvent) -> Sequence[Frame]:
         """One event of upstream's, in one frame per choice. Raises `Unreadable`."""
         frames = self._dialect.event(event)
+        for frame in frames:
+            shape(frame, self._asked, self._dialect.speech, whole=False)
         if not self._head and frames and frames[0].kind is FrameKind.TEXT:
             body = frames[0].body
             self._head = {key: body[key] for key in HEAD if key in body}
@@ -42,6 +48,8 @@ class ChoicesTelling:
 
     def tell(self, frame: Frame) -> bytes:
         """The bytes of an event."""
+        if frame.changed:
+            self._dialect.fit(frame)
         return encode_frame(frame)
 
     def open(self, request_id: str, created: int) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from server.dialects.choice_events import LAST, ChoicesTelling
+from server.dialects.choice_requests import ChoiceRequests
 from server.dialects.conversation import Conversation
 from server.dialects.dialect import (
     Asked,
@@ -25,20 +26,25 @@ from server.dialects.dialect import (
     encode,
 )
 from server.dialects.fields import Fields, is_name, keep_known
-from server.dialects.options import Options, apply_options, count, flag, name, read_object, section
+from server.dialects.logprobs import spelled, take_logprobs
+from server.dialects.option_table import GUARD, USUAL, Surface
+from server.dialects.options import section
+from server.dialects.request_fields import RequestFields
+from server.dialects.shaped import shape
+from server.dialects.spelling import hides
 from server.dialects.sse import DONE, SseEvent
 from server.faults import Told
 
-MOST_CHOICES: Final = 128
 _WARMEST: Final = 1.5
 _NOT_AGAIN: Final = frozenset(
     {"stream", "stream_options", "n", "best_of", "functions", "function_call"}
-    | {"tools", "tool_choice", "parallel_tool_calls"}
+    | {"tools", "tool_choice", "parallel_tool_calls", "logprobs", "top_logprobs", "echo"}
 )
 _GRAMMARS: Final = frozenset(
     {"response_format", "structured_outputs"}
     | {f"guided_{kind}" for kind in ("json", "regex", "choice", "grammar", "json_object")}
 )
+_TOLD: Final = ("stop_reason", "logprobs")
 _FEW_WORDS: Final = re.compile(r"\s*(?:\S+\s*){1,3}|\s+")
 
 
@@ -48,16 +54,25 @@ class ChoicesDialect:
     name: str
     path: str
     speech: str
-    _options: Options
+    request_fields: RequestFields
     _event_fields: Fields
     _body_fields: Fields
     _objects: tuple[str, str]  # of an event, of a whole answer
     _id_prefix: str
 
+    def __init__(self, surface: Surface = USUAL) -> None:
+        self._surface = surface
+        self._requests = ChoiceRequests(self, self.request_fields, surface)
+        self._likelihoods = surface.treatment("logprobs") is GUARD
+
     # -- what the two say differently --
 
-    def _conversation(self, body: Json) -> Conversation:
-        """What was said so far. Raises `RequestRefused`."""
+    def strip(self, body: Json) -> Sequence[str]:
+        """Take out what else is stripped, in place, and name it. Raises `RequestRefused`."""
+        raise NotImplementedError
+
+    def conversation(self, body: Json, brought: tuple[str, ...]) -> Conversation:
+        """What was said so far; `brought` by options. Raises `RequestRefused`."""
         raise NotImplementedError
 
     def _pieces(self, choice: Json, index: int, whole: bool) -> Iterator[Piece]:
@@ -78,29 +93,15 @@ class ChoicesDialect:
     def _text(self, choice: Json) -> str:
         raise NotImplementedError
 
+    def _said(self, choice: Json) -> tuple[str, ...]:
+        """What a choice says, in each way in which its tokens may spell it."""
+        raise NotImplementedError
+
     # -- requests --
 
     def read(self, body: bytes) -> Asked:
         """What is asked for. Raises `RequestRefused`."""
-        asked = read_object(body)
-        stripped = apply_options(asked, self._options)
-        said = self._conversation(asked)
-        stream = flag(asked, "stream")
-        options = section(asked, "stream_options")
-        include_usage = flag(options, "include_usage", "stream_options.")
-        return Asked(
-            body=asked,
-            forward=encode(asked) if stripped else body,
-            model=name(asked, "model"),
-            texts=said.texts,
-            questions=said.questions,
-            supplied=said.supplied,
-            choices=count(asked, "n", MOST_CHOICES) * max(1, len(said.questions)),
-            stream=stream,
-            include_usage=stream and include_usage,
-            continuous_usage=stream and include_usage and flag(options, "continuous_usage_stats", "stream_options."),
-            stripped=stripped,
-        )
+        return self._requests.read(body)
 
     def with_usage(self, asked: Asked) -> bytes:
         """The request with a running count of tokens in every event."""
@@ -130,11 +131,12 @@ class ChoicesDialect:
         frame.changed |= not event.plain
         return (frame,) if len(frame.choices) < 2 else _split(frame)
 
-    def body(self, raw: bytes) -> Frame:
+    def body(self, raw: bytes, asked: Asked | None = None) -> Frame:
         """Upstream's whole answer. Raises `Unreadable`."""
         frame = self._frame(raw, raw, self._body_fields, whole=True)
         if frame.kind is not FrameKind.TEXT:
             raise Unreadable("an answer without choices")
+        shape(frame, asked, self.speech, whole=True)
         return frame
 
     def _frame(self, raw: bytes, data: bytes, fields: Fields, whole: bool) -> Frame:
@@ -147,7 +149,9 @@ class ChoicesDialect:
         if "error" in body and "choices" not in body:
             return Frame(raw, body, FrameKind.ERROR)
         frame = Frame(raw, body)
-        frame.changed = keep_known(body, fields, frame.dropped)
+        hidden = hides(data, body)
+        likely = take_logprobs(body) if self._likelihoods else []
+        frame.changed = keep_known(body, fields, frame.dropped) or hidden
         choices = body.get("choices")
         if choices is None:
             raise Unreadable("no choices")
@@ -157,7 +161,21 @@ class ChoicesDialect:
             frame.kind = FrameKind.CLOSING
         for choice in choices:
             self._add_choice(frame, choice, whole)
+        for choice, told in likely:
+            choice["logprobs"] = told
+        self.fit(frame)
         return frame
+
+    def fit(self, frame: Frame) -> None:
+        """Let what is told about tokens be about the text as it is now."""
+        if not self._likelihoods:
+            return
+        for choice in frame.body.get("choices") or ():
+            told = choice.get("logprobs")
+            kept = None if told is None else spelled(told, self._said(choice))
+            if kept != told:
+                choice["logprobs"] = kept
+                frame.changed = True
 
     def _add_choice(self, frame: Frame, choice: Json, whole: bool) -> None:
         index = choice.get("index")
@@ -185,6 +203,7 @@ class ChoicesDialect:
         frame.body["usage"] = usage
         frame.body.pop("metrics", None)
         frame.changed = True
+        self.fit(frame)
 
     def forget_usage(self, frame: Frame) -> None:
         """Leave the event as it is without the running count."""
@@ -229,7 +248,7 @@ class ChoicesDialect:
 
     def _replaced(self, choice: Json, ending: Ending) -> Json:
         said = self._message(choice, ending.text)
-        kept = {key: None if key == "stop_reason" else value for key, value in choice.items() if key not in said}
+        kept = {key: None if key in _TOLD else value for key, value in choice.items() if key not in said}
         return {"index": ending.choice, **said, **kept, "finish_reason": ending.finish_reason}
 
     def head(self, asked: Asked, request_id: str, created: int, whole: bool) -> Json:

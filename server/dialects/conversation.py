@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from server.dialects.grammars import forced_text
+from server.dialects.media import MEDIA_KEYS
 from server.faults import RequestRefused
 
 QUESTION_WORDS: Final = 64
 _LONGEST_QUESTION: Final = 2_000
 _SUPPLIERS: Final = ("user", "tool", "function")
 _DOCUMENTS: Final = "documents"
+_DESCRIBED: Final = ("tools", "functions", "tool_choice", "function_call", "prediction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,37 +62,55 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 
 def strings_in(value: object) -> Iterator[str]:
-    """Every string inside a JSON value that could be read as text; links to data are not."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from strings_in(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key not in _NOT_TEXT:
-                yield from strings_in(item)
+    """Every string inside a JSON value that could be read as text; links to data and short names are not."""
+    waiting = [value]  # last first; no recursion: a client may nest as deep as it likes
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, str):
+            yield found
+        elif isinstance(found, list):
+            waiting.extend(reversed(found))
+        elif isinstance(found, dict):
+            waiting.extend(reversed([item for key, item in found.items() if not _is_unsaid(key, item)]))
 
 
-_NOT_TEXT: Final = frozenset(
-    {"type", "role", "id", "tool_call_id", "image_url", "video_url", "audio_url", "input_audio", "image_embeds", "file"}
-)
+def _is_unsaid(key: str, item: object) -> bool:
+    return key in MEDIA_KEYS or (key in _NAMES and isinstance(item, str) and _NAME.fullmatch(item) is not None)
 
 
-def conversation_of(body: Mapping[str, Any], messages: list[dict[str, Any]]) -> Conversation:
-    """What was said so far: documents and messages, tool calls and results.
+_NAMES: Final = frozenset({"type", "role", "id", "tool_call_id"})
+_NAME: Final = re.compile(r"[\w.:-]{0,64}")
+
+
+def conversation_of(
+    body: Mapping[str, Any], messages: list[dict[str, Any]], brought: tuple[str, ...] = ()
+) -> Conversation:
+    """What was said so far: what options brought, tools, documents and messages, tool calls and results.
 
     The messages of the user and of tools, and documents, are the user's own. What the model or the operator said is
     not.
     """
-    documents = "\n".join(strings_in(body.get(_DOCUMENTS)))
-    told = [(documents, True), ("\n".join(strings_in(body.get("chat_template_kwargs"))), False)]
+    told = [(text, False) for text in brought]
+    told += [(forced_text(body[name]), False) for name in _DESCRIBED if body.get(name)]
+    told += [("\n".join(strings_in(body.get(_DOCUMENTS))), True)]
     told += [("\n".join(strings_in(message)), message["role"] in _SUPPLIERS) for message in messages]
     texts = tuple(text for text, _ in told if text)
     return Conversation(texts, (question_of(messages),), tuple(text for text, own in told if own and text))
 
 
 def question_of(messages: list[dict[str, Any]]) -> str:
-    """The last turn of the user, or the last turn of all when no user spoke."""
+    """The last turn of the user, or the last turn of all when no user spoke; with the words that the model is made to
+    go on from, where the last turn is the assistant's."""
     asked = [message for message in messages if message["role"] == "user"] or messages
-    return last_words(text_of(asked[-1])) if asked else ""
+    question = last_words(text_of(asked[-1])) if asked else ""
+    last = messages[-1] if messages else None
+    if last is None or last is asked[-1] or not is_prefix(messages):
+        return question
+    return last_words(f"{question}\n{last_words(text_of(last))}", 2 * QUESTION_WORDS)
+
+
+def is_prefix(messages: list[dict[str, Any]]) -> bool:
+    """True when the last turn is the assistant's and says something: a server may go on from it."""
+    if not messages or messages[-1]["role"] != "assistant":
+        return False
+    return bool(text_of(messages[-1]).strip())

@@ -32,6 +32,7 @@ class Channel(NamedTuple):
 
     `hold_whole`: a part of it is of no use, so it leaves whole. `json`: it is JSON, judged as what it says once read.
     `group`: the events of all channels of one group, which follow each other, leave together: those of a tool call.
+    `part`: which text of that name it is, where there are several: no word begins in one and ends in the next.
     """
 
     choice: int
@@ -39,6 +40,7 @@ class Channel(NamedTuple):
     hold_whole: bool = False
     json: bool = False
     group: str = ""
+    part: str = ""
 
 
 @dataclass(slots=True)
@@ -121,10 +123,10 @@ class Frame:
 class Asked:
     """What the client asked for, and what is asked upstream for it.
 
-    `forward` is the client's own bytes unless something had to change. `texts` is the conversation, `supplied` the part
+    `forward` says what the client said unless something had to change. `texts` is the conversation, `supplied` the part
     of it that the user brought: messages of the user and of tools, documents; `question` the last turn of the user;
     `choices` how many answers will come. `structured` is the shape that an answer must have, None for free text;
-    `end_user` whom the client says that it asks for: never to be logged.
+    `end_user` whom the client says that it asks for: never to be logged. `method` is how upstream is asked.
     """
 
     body: Json
@@ -140,6 +142,7 @@ class Asked:
     stripped: tuple[str, ...] = ()
     structured: Structured | None = None
     end_user: str = ""
+    method: str = "POST"
 
     @property
     def together(self) -> tuple[tuple[str, ...], ...]:
@@ -236,8 +239,11 @@ class Dialect(Protocol):
     def telling(self, asked: Asked) -> Telling:
         """A stream that answers this."""
 
-    def body(self, raw: bytes) -> Frame:
-        """Upstream's whole answer. Raises `Unreadable`."""
+    def body(self, raw: bytes, asked: Asked | None = None) -> Frame:
+        """Upstream's whole answer. What it repeats of the request is kept where the request, `asked`, is told.
+
+        Raises `Unreadable`.
+        """
 
     def forget_usage(self, frame: Frame) -> None:
         """Take the running count of tokens out of an event that the client did not want it in."""

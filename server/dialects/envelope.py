@@ -53,6 +53,7 @@ def envelope(choice: Fields) -> Fields:
     withheld = ("prompt_logprobs", "prompt_token_ids", "prompt_text", "kv_transfer_params", "ec_transfer_params")
     return {
         **plain,
+        "model": Leaf.MODEL,
         **dict.fromkeys(withheld, _WITHHELD),
         "choices": Each({**_CHOICE, **choice}),
         "usage": _USAGE,

@@ -71,7 +71,10 @@ class Shapes:
                 text = orjson.loads(data[begin : mark + 1])
                 if shape.counted is not None:
                     close = data.find(_END, end)
-                    usage, end = orjson.loads(data[end : max(end, close)]), close + len(_END)
+                    count = data[end : max(end, close)]
+                    usage, end = orjson.loads(count), close + len(_END)
+                    if orjson.dumps(usage) != count:  # a name that stands twice
+                        continue
             except orjson.JSONDecodeError:
                 continue
             if not isinstance(text, str) or not text or (shape.counted and not _counts(usage, shape.counted)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import APIRouter, Response
@@ -14,7 +15,7 @@ from index.records import Replica
 from server.calibration_report import calibration_out
 from server.routes.calls import Observing, StrictRoute, answered
 from server.schemas.base import moment
-from server.schemas.reports import ReplicaOut, StatusOut, UpstreamOut
+from server.schemas.reports import FindingOut, ReplicaOut, StatusOut, UpstreamOut
 from server.service import Service
 
 router = APIRouter(route_class=StrictRoute, tags=["status"])
@@ -65,9 +66,21 @@ async def show_status(call: Observing) -> Response:
             embedder=service.index.embedder.name,
             embedder_hash=service.index.embedder.hash,
             calibration=calibration_out(service.index.calibration, serving=True),
-            upstream=UpstreamOut(url=service.settings.upstream, reachable=reachable),
+            upstream=_upstream_out(service, reachable),
             access="open_on_loopback" if service.access.open else "keys",
         )
+    )
+
+
+def _upstream_out(service: Service, reachable: bool) -> UpstreamOut:
+    exposure = service.exposure
+    return UpstreamOut(
+        url=service.settings.upstream,
+        reachable=reachable,
+        examined_at=None if exposure.examined_at is None else moment(exposure.examined_at),
+        findings=None
+        if exposure.findings is None
+        else [FindingOut.model_validate(asdict(finding)) for finding in exposure.findings],
     )
 
 

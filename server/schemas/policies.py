@@ -9,11 +9,13 @@ from pydantic import Field, StringConstraints
 
 from guard.policy import (
     DEFAULT_ADAPTIVE,
+    DEFAULT_LEDGER,
     Adaptive,
     Disclosure,
     FactScope,
     FailureRule,
     InContext,
+    LedgerRule,
     Mode,
     Policy,
     Streaming,
@@ -70,6 +72,20 @@ class AdaptiveBody(Schema):
     ] = DEFAULT_ADAPTIVE.strict_near
 
 
+class LedgerBody(Schema):
+    """How much of one entry may leave to one caller over time, however it is cut into pieces."""
+
+    share: Annotated[
+        float, Field(gt=0, le=1, description="share of an entry that may leave to one caller; 1 limits nothing")
+    ] = DEFAULT_LEDGER.share
+    window_s: Annotated[
+        float, Field(ge=60, le=31_622_400, description="seconds for which what has left is remembered, at least")
+    ] = DEFAULT_LEDGER.window_s
+    least_units: Annotated[
+        int, Field(ge=1, le=1_000, description="names, numbers and words of a short fact that may leave in any case")
+    ] = DEFAULT_LEDGER.least_units
+
+
 class PolicyIn(Schema):
     """A policy. A field that is not given has the value of a new policy, whatever stood there before."""
 
@@ -87,6 +103,7 @@ class PolicyIn(Schema):
     fact_scope: FactScopeName = "claims"
     on_undecided: UndecidedName = "allow"
     disclosure: DisclosureName = "label"
+    ledger: LedgerBody = LedgerBody()
     on_failure: Literal["refuse", "allow"] = "refuse"
 
     def policy(self, name: str) -> Policy:
@@ -113,6 +130,7 @@ class PolicyIn(Schema):
             fact_scope=FactScope(self.fact_scope),
             on_undecided=Undecided(self.on_undecided),
             disclosure=Disclosure(self.disclosure),
+            ledger=LedgerRule(**self.ledger.model_dump()),
         )
 
 
@@ -140,6 +158,7 @@ class PolicyOut(Schema):
     fact_scope: FactScopeName
     on_undecided: UndecidedName
     disclosure: DisclosureName
+    ledger: LedgerBody
     on_failure: Literal["refuse", "allow"]
 
     @classmethod
@@ -164,6 +183,7 @@ class PolicyOut(Schema):
                 "fact_scope": policy.fact_scope.value,
                 "on_undecided": policy.on_undecided.value,
                 "disclosure": policy.disclosure.value,
+                "ledger": asdict(policy.ledger),
             }
         )
 

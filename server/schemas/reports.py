@@ -73,12 +73,24 @@ class ReplicaOut(Schema):
     seen_at: datetime
 
 
+class FindingOut(Schema):
+    """What the model server lets others do: whoever holds its key if `needs_key`, otherwise whoever reaches it."""
+
+    method: str
+    path: str
+    severity: Literal["critical", "high", "medium", "low"]
+    needs_key: bool
+    lets: str
+    fix: str
+
+
 class UpstreamOut(Schema):
-    """The model server. `findings` is null until its exposure was examined."""
+    """The model server. `findings` is null until its exposure was examined; the worst comes first."""
 
     url: str
     reachable: bool
-    findings: list[str] | None = None
+    examined_at: datetime | None = None
+    findings: list[FindingOut] | None = None
 
 
 class StatusOut(Schema):

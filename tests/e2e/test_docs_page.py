@@ -7,7 +7,7 @@ import shutil
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.e2e.conftest import Guarded
+from tests.model_servers import Guarded
 
 CHROMIUM = shutil.which("chromium")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 
 import numpy as np
 import pytest
 
-from index.base import Base, OwnBases, opened, pack, region
+from index.base import FORMAT, Base, OwnBases, opened, pack, region
 from index.errors import BaseRefused
 from index.ids import Ids
 
@@ -48,13 +49,15 @@ def test_two_processes_read_the_same_base() -> None:
 def test_what_does_not_belong_into_a_base_is_refused() -> None:
     with region("test") as fd:
         os.write(fd, np.array([16, 100], dtype="<i8").tobytes() + pickle.dumps(os.system).ljust(100))
-    forged = Base(1, b'{"format": 1, "arrays": [0, 1], "indexes": []}', (fd,))
+    forged = Base(1, json.dumps({"format": FORMAT, "arrays": [0, 1], "indexes": []}).encode(), (fd,))
     with pytest.raises(BaseRefused, match="UnpicklingError"):
         opened(forged)
     forged.close()
 
 
-@pytest.mark.parametrize("manifest", [b"", b"{}", b'{"format": 999}', b"[]", b'{"format": 1, "arrays": [5, 9]}'])
+@pytest.mark.parametrize(
+    "manifest", [b"", b"{}", b'{"format": 999}', b"[]", b'{"format": %d, "arrays": [5, 9]}' % FORMAT]
+)
 def test_a_manifest_that_is_not_understood_is_refused(manifest: bytes) -> None:
     base = pack(1, {"a": np.arange(10)})
     with pytest.raises(BaseRefused):

@@ -185,3 +185,22 @@ def test_words_beyond_the_cache_are_read_again(static_model, shingler) -> None:
     words = WordVectors(static_model, shingler, cached=2)
     first = [words.of(norm)[0] for norm in ("salt", "ledger", "lamp", "salt")]
     np.testing.assert_array_equal(first[0], first[3])
+
+
+class Careful(StaticGlance):
+    """Compares the sentence at every word that may count."""
+
+    def _lacking(self, named: float, best: float) -> float:
+        return -1.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(words=st.lists(st.sampled_from((FACTS[0] + " " + FACTS[1] + " " + BENIGN).split()), max_size=40))
+def test_no_word_that_is_only_kept_would_have_brought_the_sentence_near(
+    world_of_facts: World, static_model, words
+) -> None:
+    view = world_of_facts.view
+    table, known = view.openings, word_vectors(static_model, view.shingler)
+    quick, careful = StaticGlance(known, table, 0.6), Careful(known, table, 0.6)
+    for word in words_of(" ".join(words)):
+        assert quick.push([word]) is careful.push([word])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from index import inverted, nearest
+from index.base import opened, pack
 from index.nearest import FlatRows, InvertedRows, Selected
 
 D = 16
@@ -65,3 +66,38 @@ def test_rows_that_are_not_selected_are_never_found(kind: str) -> None:
     assert set(found.tolist()) <= set(np.flatnonzero(live).tolist())
     assert (positions >= 0).sum(axis=1).tolist() == [150] * 10
     assert (np.diff(cosines, axis=1) <= 0).all(), "best first, what is missing last"
+
+
+def crowded(n: int) -> np.ndarray:
+    """Rows of which hundreds are nearly the same."""
+    matrix = np.repeat(unit(1, n // 512), 512, axis=0) + 0.001 * unit(2, n // 512 * 512)
+    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("matrix", [unit(1, nearest.CODED), crowded(nearest.CODED)], ids=["scattered", "crowded"])
+def test_rows_chosen_by_codes_are_those_that_comparing_all_rows_finds(matrix: np.ndarray, hidden: bool) -> None:
+    live = np.arange(len(matrix)) % 3 > 0 if hidden else np.ones(len(matrix), dtype=np.bool_)
+    queries = np.concatenate([unit(3, 3), matrix[:2]])
+    cosines, positions = FlatRows(matrix).search(queries, 16, Selected(live) if hidden else None)
+    exact = np.where(live, queries @ matrix.T, -2.0)
+    best = -np.sort(-exact, axis=1)[:, :16]
+    np.testing.assert_allclose(cosines, best, atol=1e-5)
+    np.testing.assert_allclose(np.take_along_axis(exact, positions, axis=1), best, atol=1e-5)
+    assert all(len(set(line)) == 16 for line in positions.tolist())
+
+
+def test_when_few_of_many_rows_are_selected_all_of_them_are_found() -> None:
+    matrix = unit(1, nearest.CODED)
+    live = np.arange(len(matrix)) < 5
+    cosines, positions = FlatRows(matrix).search(unit(3, 2), 16, Selected(live))
+    assert [sorted(line) for line in positions.tolist()] == [[-1] * 11 + [0, 1, 2, 3, 4]] * 2
+    assert (cosines[positions < 0] < -1.0).all()
+
+
+def test_rows_answer_the_same_out_of_a_base() -> None:
+    rows = FlatRows(unit(1, nearest.CODED))
+    base = pack(1, rows)
+    for before, after in zip(rows.search(unit(3, 4), 16, None), opened(base).search(unit(3, 4), 16, None), strict=True):
+        np.testing.assert_array_equal(before, after)
+    base.close()

@@ -99,3 +99,9 @@ def test_a_key_file_that_cannot_be_read_or_written_is_explained(tmp_path: Path) 
         key_from_file(tmp_path / "file" / "key")
     with pytest.raises(WrongKey, match="64 hexadecimal"):
         key_from_file(tmp_path / "file")
+
+
+def test_a_derived_secret_belongs_to_the_key_and_the_purpose() -> None:
+    derived = Sealer(KEY).derived("responses")
+    assert derived == Sealer(KEY).derived("responses") and len(derived) == 32
+    assert derived not in (KEY, Sealer(KEY).derived("others"), Sealer(KEY[::-1]).derived("responses"))

@@ -21,7 +21,7 @@ from server.access import (
     namespace_of,
     refuse_open_host,
 )
-from server.settings import is_loopback
+from server.loopback import is_loopback
 
 ADMIN = "bootstrap-key-of-the-tests"
 

@@ -167,3 +167,19 @@ def test_a_variable_stands_for_an_option(tmp_path: Path) -> None:
     assert "role auditor" in ran.err
     flag = lethe("keys", "create", "--role", "app", cwd=tmp_path, env={"LETHE_ROLE": "auditor"})
     assert "role app" in flag.err
+
+
+def test_status_shows_where_a_server_stands(server: ServerProcess, tmp_path: Path) -> None:
+    shown = remote(server, "status")
+    assert (shown.code, shown.err) == (0, "")
+    assert "revision" in shown.out
+    assert "cannot be reached" in shown.out
+    assert "was not examined yet" in shown.out
+    as_json = json.loads(remote(server, "status", "--json").out)
+    assert as_json["upstream"] == {
+        "url": "http://127.0.0.1:9",
+        "reachable": False,
+        "examined_at": None,
+        "findings": None,
+    }
+    assert lethe("status", "--url", "http://127.0.0.1:9", cwd=tmp_path).code == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
@@ -113,7 +112,6 @@ HARMLESS: list[tuple[str, Any]] = [
     ("guided_json", {"type": "object"}),
     ("chat_template_kwargs", {"enable_thinking": False}),
     ("logit_bias", {"5": 1.0}),
-    ("an_option_of_tomorrow", {"a": [1]}),
 ]
 STRIPPED: list[tuple[str, Any]] = [
     ("logprobs", True),
@@ -124,6 +122,7 @@ STRIPPED: list[tuple[str, Any]] = [
     ("return_tokens_as_token_ids", True),
     ("return_prompt_text", True),
     ("logprob_token_ids", [1]),
+    ("an_option_of_tomorrow", {"a": [1]}),
 ]
 
 
@@ -147,7 +146,7 @@ async def test_every_other_option_goes_up_as_it_is(name: str, value: Any) -> Non
     async with world() as w:
         w.upstream.scripts = [says_json(whole("Fine."))]
         assert (await w.chat({name: value})).status == 200
-        assert w.upstream.requests[0].body == json.dumps(chat_body(**{name: value})).encode()
+        assert w.upstream.requests[0].json == chat_body(**{name: value})
 
 
 @pytest.mark.parametrize(("name", "value"), STRIPPED)

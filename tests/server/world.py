@@ -19,12 +19,15 @@ from guard.fingerprint import FingerprintDetector, FingerprintWatcher, Shingler
 from guard.glance import Glance
 from guard.policy import Adaptive, FailureRule, Policy, Rule, Rules, Streaming
 from guard.segments import WindowRule
+from guard.units import UnitTable
 from guard.verdict import Action, Kind
 from guard.words import words_of
 from server.access import Access
 from server.batching import Batcher, BatchLimits
 from server.limits import Gate
+from server.models import Models
 from server.observation import Observation
+from server.offer import Offer
 from server.proxy import Proxy
 from server.routes.application import Application
 from server.upstream import Timeouts, Upstream
@@ -74,6 +77,8 @@ class SmallView:
     revision: int = 7
     rule: WindowRule = RULE
     kinds: tuple[Kind, ...] = (Kind.PASSAGE, Kind.FACT)
+    shingler: Shingler = SHINGLER
+    units: UnitTable | None = None
 
     def __post_init__(self) -> None:
         entries = {"p1": Kind.PASSAGE, "p2": Kind.PASSAGE, "f1": Kind.FACT}
@@ -328,6 +333,7 @@ class World:
         headers: dict[str, str] | None = None,
         leave_when: Callable[[Got], bool] | None = None,
         leave_after: float | None = None,
+        query: str = "",
     ) -> Got:
         """One request. `leave_when` or `leave_after` make the client go away before the end."""
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
@@ -358,6 +364,7 @@ class World:
             "type": "http",
             "method": method,
             "path": path,
+            "query_string": query.encode(),
             "headers": [(k.lower().encode(), v.encode()) for k, v in raw_headers.items()],
         }
         if leave_after is not None:
@@ -377,18 +384,23 @@ async def world(
     nobody: bool = False,
     ending_grid_s: float = 0.0,
     timeout_s: float = 20.0,
+    offer: Offer | None = None,
+    adapters: Sequence[str] | None = None,
     **shown: Any,
 ) -> AsyncIterator[World]:
-    """A world to test in."""
+    """A world to test in. `adapters`: clients may use base models and these only."""
     detector, notebook, loopback = Halves(), Notebook(), LoopbackUpstream()
     shown.setdefault("policy", policy())
     index = SmallIndex(SmallView(detector, **shown))
     batcher = Batcher(limits, notebook, time.perf_counter)
     async with loopback.serve() as base:
         upstream = Upstream("http://127.0.0.1:1" if nobody else base, "upstream-key", timeouts)
-        proxy = Proxy(index, upstream, batcher, notebook, ending_grid_s=ending_grid_s, timeout_s=timeout_s)
+        models = None if adapters is None else Models(upstream, time.perf_counter, adapters)
+        proxy = Proxy(
+            index, upstream, batcher, notebook, ending_grid_s=ending_grid_s, timeout_s=timeout_s, models=models
+        )
         try:
-            app = Application(proxy, Access(NoKeys(), None), Gate(64), 1_000_000)
+            app = Application(proxy, Access(NoKeys(), None), Gate(64), 1_000_000, offer or Offer())
             yield World(app, loopback, index, detector, notebook, batcher)
         finally:
             await upstream.close()

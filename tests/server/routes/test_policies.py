@@ -45,6 +45,7 @@ async def test_what_get_answers_put_takes(lethe: Operators) -> None:
         "fact_scope": "subject",
         "on_undecided": "suppress",
         "disclosure": "none",
+        "ledger": {"share": 0.5, "window_s": 3600.0, "least_units": 2},
         "on_failure": "allow",
     }
     await lethe.admin.put(f"{POLICIES}/p", json=body)

@@ -158,7 +158,8 @@ async def test_status_tells_where_the_server_stands(lethe: Operators) -> None:
     assert {r["name"]: r["lag"] for r in status["replicas"]} == {"lethe-1": 0, "other": 1}
     assert len(status["embedder_hash"]) == 64
     assert status["embedder_hash"] == status["calibration"]["embedder_hash"]
-    assert status["upstream"] == {"url": "http://127.0.0.1:9", "reachable": False, "findings": None}
+    upstream = {"url": "http://127.0.0.1:9", "reachable": False, "examined_at": None, "findings": None}
+    assert status["upstream"] == upstream
     assert status["access"] == "keys"
 
 

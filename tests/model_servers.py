@@ -1,4 +1,5 @@
-"""The real model server, once per session: vLLM on the demonstration's model, in an environment of its own."""
+"""The real model server, once per session: vLLM on the demonstration's model, in an environment of its own, and a
+Lethe in front of it. The end-to-end tests and those of conformance share them."""
 
 from __future__ import annotations
 
