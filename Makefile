@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench soak clean
+.PHONY: help setup demo test lint bench soak fuzz clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench-%: setup ## measure one part of it
 
 soak: setup ## 20 minutes of mixed load while the index changes; MINUTES=5 for another length
 	$(BIN)/python -m bench.soak $(if $(MINUTES),--minutes $(MINUTES))
+
+fuzz: setup ## 10 minutes of streams that no model server should send; MINUTES=1 for another length
+	$(BIN)/python -m bench.fuzz $(if $(MINUTES),--minutes $(MINUTES))
 
 clean: ## remove environments and caches of this checkout
 	rm -rf .venv .venv-vllm .venv-vllm.lock .venv-vllm.log .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from guard.detector import Window
 from guard.events import Release, Stop
 from guard.stream import StreamMachine
+from server.dialects.escapes import values_in
 from server.lanes import TAIL, Held, Lane
 
 
@@ -49,6 +50,14 @@ class Crossing(Lane):
             self._complete()
         return windows
 
+    def end(self) -> None:
+        """No more text comes. Of JSON that leaves whole, what its strings say follows what was said before."""
+        if self.channel.json and self.channel.hold_whole and not self.ended:
+            self.ended = True
+            self.machine.feed(values_in("".join(self.texts)))
+            self.machine.end()
+        super().end()
+
     def cut(self) -> None:
         """Nothing leaves of what was not judged together with what came before it."""
         for portion in self._portions:
@@ -86,6 +95,8 @@ class Crossing(Lane):
             self._let_go_of(release.end)
 
     def _let_go_of(self, end: int) -> None:
+        if self.channel.json and self.channel.hold_whole:  # its strings stand elsewhere than in the text
+            return
         while self._portions and self._portions[0].end <= end:
             self._portions.popleft().held.pending -= 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from guard.detector import Window
 from guard.events import Stop
@@ -22,6 +23,9 @@ from server.structured import Structured, redacted
 
 Asked = list[tuple[Lane, tuple[Window, ...]]]
 """Lanes, and the windows that each needs verdicts on."""
+
+
+_LABELS: Final = frozenset({"id", "call_id", "name", "namespace", "server_label"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +68,14 @@ class _Choice:
         """Characters said so far."""
         return sum(len(text) for lane in self.lanes if not isinstance(lane, Crossing) for text in lane.texts)
 
-    def tail(self) -> str:
-        """The end of what was said, whatever the channel."""
+    def tail(self, labels: bool = True) -> str:
+        """The end of what was said, whatever the channel; without the `labels` of tool calls if not wanted."""
         found: list[str] = []
         length = 0
         for lane in reversed(self.lanes):
             if length >= TAIL:
                 break
-            if not isinstance(lane, Crossing) and lane.texts:
+            if not isinstance(lane, Crossing) and lane.texts and (labels or not _is_label(lane.channel)):
                 found.append(lane.said)
                 length += len(found[-1])
         return " ".join(reversed(found))[-TAIL:]
@@ -82,6 +86,11 @@ class _Choice:
             lane.end()
         self.open.clear()
         self.key, self.channel, self.speaking, self.group = "", None, None, None
+
+
+def _is_label(channel: Channel) -> bool:
+    """True for what stands between a text and the arguments of a tool that go on with it."""
+    return bool(channel.group) and channel.name.rpartition(".")[2] in _LABELS
 
 
 class AnswerGuard:
@@ -224,16 +233,15 @@ class AnswerGuard:
         earlier = choice.latest.get(channel)
         seed = earlier.tail if earlier is not None else ""
         lane = Lane(channel, self._machine(channel), seed, redacted_json if channel.group else self._reshape)
-        before = choice.tail() or self._before(choice.number)
-        if before:
-            lane.crossing = self._crossing(lane, before + " ", choice)
+        known = {choice.tail(), choice.tail(labels=False)} if channel.group else {choice.tail()}
+        for before in sorted({text or self._before(choice.number) for text in known} - {""}):
+            lane.crossings.append(self._crossing(lane, before + " ", choice))
         choice.open[channel] = choice.latest[channel] = lane
-        for new in (lane, lane.crossing):
-            if new is not None:
-                choice.lanes.append(new)
-                self._active.append(new)
-                if choice.group is not None:
-                    choice.group.lanes.append(new)
+        for new in (lane, *lane.crossings):
+            choice.lanes.append(new)
+            self._active.append(new)
+            if choice.group is not None:
+                choice.group.lanes.append(new)
         return lane
 
     def _before(self, number: int) -> str:

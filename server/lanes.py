@@ -86,7 +86,7 @@ class Lane:
 
     __slots__ = (
         *("_escaped", "_length", "_portions", "_reshape", "_seed", "_skip", "_spans", "_told"),
-        *("channel", "crossing", "ended", "machine", "over", "redacted", "stop", "texts"),
+        *("channel", "crossings", "ended", "machine", "over", "redacted", "stop", "texts"),
     )
 
     def __init__(
@@ -96,7 +96,7 @@ class Lane:
         self.texts: list[str] = []
         self.ended = self.over = self.redacted = False
         self.stop: Stop | None = None
-        self.crossing: Lane | None = None
+        self.crossings: list[Lane] = []
         self._seed = seed
         self._skip = self._length = len(seed)
         self._portions: deque[_Portion] = deque()
@@ -137,11 +137,15 @@ class Lane:
         held.pending += 1
         self._portions.append(_Portion(piece, held, start, self._length))
         self._hear(piece.text)
-        if self.crossing is not None:
-            self.crossing.feed(held, piece)
-            if self.crossing.full:
-                self.crossing.end()
-                self.crossing = None
+        if self.crossings:
+            self._cross(held, piece)
+
+    def _cross(self, held: Held, piece: Piece) -> None:
+        for crossing in self.crossings:
+            crossing.feed(held, piece)
+            if crossing.full:
+                crossing.end()
+        self.crossings = [crossing for crossing in self.crossings if not crossing.ended]
 
     def _hear(self, text: str) -> None:
         self.texts.append(text)
@@ -160,8 +164,8 @@ class Lane:
                 rest = "".join(self.texts) if self.channel.hold_whole else self._escaped
                 self.machine.feed(unescaped(rest))
             self.machine.end()
-            if self.crossing is not None:
-                self.crossing.end()
+            for crossing in self.crossings:
+                crossing.end()
 
     def run(self) -> tuple[Window, ...]:
         """Go on as far as possible without a verdict; answers the windows that need one."""

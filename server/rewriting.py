@@ -23,6 +23,7 @@ from server.faults import UpstreamFault, UpstreamRefused
 from server.observation import RewriteObserved, RewriteOutcome, UpstreamFailed
 from server.structured import valid
 from server.upstream import Ask, Upstream
+from server.usage import estimate_tokens
 
 GAP: Final = "\n\n"
 """Between what was said and what does not go on from it."""
@@ -167,7 +168,8 @@ def _request(sought: Sought, continued: bool, attempt: int) -> Rewrite:
     instruction = _INSTRUCTION.format(label=sought.label)
     if sought.begun.strip() and not continued:
         instruction += _GO_ON.format(begun=sought.begun)
-    return Rewrite(sought.choice, instruction, WARMER * (attempt - 1), sought.begun if continued else "")
+    begun, spent = sought.begun if continued else "", estimate_tokens(sought.shown)
+    return Rewrite(sought.choice, instruction, WARMER * (attempt - 1), begun, spent)
 
 
 def rest_of(begun: str, answer: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from server.dialects.again import asked_again
 from server.dialects.choice_events import LAST, ChoicesTelling
 from server.dialects.choice_requests import ChoiceRequests
 from server.dialects.conversation import Conversation
@@ -35,7 +36,6 @@ from server.dialects.spelling import hides
 from server.dialects.sse import DONE, SseEvent
 from server.faults import Told
 
-_WARMEST: Final = 1.5
 _NOT_AGAIN: Final = frozenset(
     {"stream", "stream_options", "n", "best_of", "functions", "function_call"}
     | {"tools", "tool_choice", "parallel_tool_calls", "logprobs", "top_logprobs", "echo"}
@@ -112,12 +112,7 @@ class ChoicesDialect:
         """One whole answer, without tools. A text that was begun is continued without the grammar that it was begun
         under, which would start again."""
         left_out = _NOT_AGAIN | _GRAMMARS if rewrite.begun else _NOT_AGAIN
-        body = {key: value for key, value in asked.body.items() if key not in left_out}
-        if rewrite.warmer > 0:
-            given = asked.body.get("temperature")
-            base = given if isinstance(given, (int, float)) else 1.0
-            body["temperature"] = max(base, min(base + rewrite.warmer, _WARMEST))
-            body.pop("seed", None)
+        body = asked_again(asked, rewrite, left_out)
         self._instruct(body, rewrite.choice // (asked.choices // max(1, len(asked.questions))), rewrite)
         return encode(body)
 

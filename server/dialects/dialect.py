@@ -181,13 +181,14 @@ class Rewrite:
     """Another answer to the same question that is asked for, for one choice and under one more instruction.
 
     `warmer` is added to the temperature. Where `begun` is not empty, upstream is asked to go on from it as from the
-    beginning of its own answer.
+    beginning of its own answer. `spent` tokens of what the client allows were told already.
     """
 
     choice: int
     instruction: str
     warmer: float = 0.0
     begun: str = ""
+    spent: int = 0
 
 
 SUPPRESSED = "content_filter"

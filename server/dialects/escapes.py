@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import orjson
@@ -51,6 +51,22 @@ def cut_escape(text: str) -> tuple[str, str]:
 
 Span = tuple[int, int]
 """Start and end of a stretch, in characters."""
+
+
+def values_in(text: str) -> str:
+    """What the strings of some JSON say, one after the other; all of a text that is no JSON, as it is read."""
+    try:
+        return " ".join(_strings(orjson.loads(text)))
+    except orjson.JSONDecodeError:
+        return unescaped(text)
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _strings(item)
 
 
 def redacted_json(text: str, spans: Sequence[Span], placeholder: str) -> str | None:

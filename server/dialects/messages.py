@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import orjson
 
+from server.dialects.again import asked_again
 from server.dialects.dialect import (
     Asked,
     Channel,
@@ -40,7 +41,6 @@ from server.dialects.shaped import shape
 from server.dialects.spelling import hides
 from server.faults import Told
 
-_WARMEST: Final = 1.5
 _NOT_AGAIN: Final = frozenset({"stream", "tools", "tool_choice"})
 
 
@@ -68,11 +68,7 @@ class MessagesDialect:
     def rewrite(self, asked: Asked, rewrite: Rewrite) -> bytes:
         """One whole answer, without tools. What was begun stands as a last message of the assistant; it is continued
         without the schema that it was begun under, which would start again."""
-        body = {key: value for key, value in asked.body.items() if key not in _NOT_AGAIN}
-        if rewrite.warmer > 0:
-            given = asked.body.get("temperature")
-            base = given if isinstance(given, (int, float)) else 1.0
-            body["temperature"] = max(base, min(base + rewrite.warmer, _WARMEST))
+        body = asked_again(asked, rewrite, _NOT_AGAIN)
         system = body.get("system")
         if isinstance(system, list):
             body["system"] = [*system, {"type": "text", "text": f"\n\n{rewrite.instruction}"}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from server.dialects.again import asked_again
 from server.dialects.dialect import (
     Asked,
     Ending,
@@ -43,7 +44,6 @@ from server.faults import NoSuchRoute, RequestRefused, Told
 
 PATH: Final = "/v1/responses"
 UNKNOWN: Final = "this response does not exist"
-_WARMEST: Final = 1.5
 _NOT_AGAIN: Final = frozenset(
     {"stream", "stream_options", "background", "include", "max_tool_calls"}
     | {"tools", "tool_choice", "parallel_tool_calls"}
@@ -116,12 +116,7 @@ class ResponsesDialect:
         """One whole answer, without tools, that is not kept. A text that was begun is continued without the grammar
         that it was begun under, which would start again."""
         left_out = _NOT_AGAIN | _GRAMMARS if rewrite.begun else _NOT_AGAIN
-        body: Json = {key: value for key, value in asked.body.items() if key not in left_out}
-        if rewrite.warmer > 0:
-            given = asked.body.get("temperature")
-            base = given if isinstance(given, (int, float)) else 1.0
-            body["temperature"] = max(base, min(base + rewrite.warmer, _WARMEST))
-            body.pop("seed", None)
+        body = asked_again(asked, rewrite, left_out)
         instructions = name(body, "instructions")
         body["instructions"] = f"{instructions}\n\n{rewrite.instruction}" if instructions else rewrite.instruction
         body["store"] = False

@@ -15,7 +15,8 @@ from index.records import Replica
 from server.calibration_report import calibration_out
 from server.routes.calls import Observing, StrictRoute, answered
 from server.schemas.base import moment
-from server.schemas.reports import FindingOut, ReplicaOut, StatusOut, UpstreamOut
+from server.schemas.reports import StatusOut
+from server.schemas.standing import FindingOut, ReplicaOut, UpstreamOut
 from server.service import Service
 
 router = APIRouter(route_class=StrictRoute, tags=["status"])

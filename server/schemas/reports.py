@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from server.schemas.base import ActionName, KindName, Schema, without_blanks
+from server.schemas.base import ActionName, Schema, without_blanks
 from server.schemas.calibrations import CalibrationOut
+from server.schemas.standing import StandingOut
 
 
 class DecisionOut(Schema):
@@ -63,45 +64,10 @@ class LabelOut(Schema):
     label: Literal["hit", "miss", "false_positive"]
 
 
-class ReplicaOut(Schema):
-    """A server that serves from this store."""
+class StatusOut(StandingOut):
+    """Where this server stands, and what it judges with."""
 
-    name: str
-    revision: int
-    lag: int
-    live: bool
-    seen_at: datetime
-
-
-class FindingOut(Schema):
-    """What the model server lets others do: whoever holds its key if `needs_key`, otherwise whoever reaches it."""
-
-    method: str
-    path: str
-    severity: Literal["critical", "high", "medium", "low"]
-    needs_key: bool
-    lets: str
-    fix: str
-
-
-class UpstreamOut(Schema):
-    """The model server. `findings` is null until its exposure was examined; the worst comes first."""
-
-    url: str
-    reachable: bool
-    examined_at: datetime | None = None
-    findings: list[FindingOut] | None = None
-
-
-class StatusOut(Schema):
-    """Where this server stands."""
-
-    version: str
-    revision: int
-    entries: dict[KindName, int]
-    replicas: list[ReplicaOut]
     embedder: str
     embedder_hash: str
     calibration: CalibrationOut
-    upstream: UpstreamOut
     access: Literal["keys", "open_on_loopback"]

@@ -47,7 +47,6 @@ class Border:
 
 
 THIRD = " ".join(WORDS[3:6])
-OPEN = pytest.mark.xfail(strict=True, reason="the name of a tool and of an argument stand between the two halves")
 BORDERS: tuple[Border, ...] = (
     Border("reasoning, content", ({"reasoning": FIRST}, {"content": THIRD}), ({"reasoning": FIRST, "content": THIRD},)),
     Border(
@@ -72,9 +71,8 @@ BORDERS: tuple[Border, ...] = (
 
 
 def rows(borders: Iterable[Border]) -> list[Any]:
-    """The rows as parameters; of some it is known that the border is not judged yet."""
-    called = ("content, arguments", "content, function_call")
-    return [pytest.param(b, marks=[OPEN] if b.name in called else [], id=b.name) for b in borders]
+    """The rows as parameters."""
+    return [pytest.param(b, id=b.name) for b in borders]
 
 
 def arrived(body: bytes) -> bool:
@@ -123,9 +121,7 @@ def _blocks(first: str, second: str) -> list[list[Json]]:
 _THINKING, _TEXT, _INPUT = _blocks(FIRST, THIRD)
 
 
-@pytest.mark.parametrize(
-    "blocks", [_THINKING, _TEXT, pytest.param(_INPUT, marks=OPEN)], ids=["thinking", "text", "input"]
-)
+@pytest.mark.parametrize("blocks", [_THINKING, _TEXT, _INPUT], ids=["thinking", "text", "input"])
 @pytest.mark.parametrize("action", [Action.BLOCK, Action.REDACT])
 async def test_a_passage_across_blocks_of_a_message_does_not_arrive(blocks: list[Json], action: Action) -> None:
     data = messages.encoded([messages.begun(), *blocks, *messages.ended()])
@@ -144,16 +140,7 @@ def _items(first: str, second: str) -> dict[str, list[Any]]:
     }
 
 
-_CALLED = ("text, arguments", "text, input")
-
-
-@pytest.mark.parametrize(
-    "items",
-    [
-        pytest.param(items, marks=[OPEN] if name in _CALLED else [], id=name)
-        for name, items in _items(FIRST, THIRD).items()
-    ],
-)
+@pytest.mark.parametrize("items", [pytest.param(items, id=name) for name, items in _items(FIRST, THIRD).items()])
 @pytest.mark.parametrize("action", [Action.BLOCK, Action.REDACT])
 async def test_a_passage_across_items_of_a_response_does_not_arrive(items: list[Any], action: Action) -> None:
     data = responses_world.named(responses_world.streamed(*items))

@@ -84,6 +84,7 @@ async def operators(path: Path, embedder: Embedder, **settings: Any) -> AsyncIte
         "upstream": "http://127.0.0.1:9",
         "upstream_connect_timeout_s": 0.5,
         "exposure_minutes": 0,  # a scripted upstream answers what a test asks, nothing else
+        "adapters": "*",
         **settings,
     }
     given = {name: value for name, value in given.items() if value is not None}

@@ -15,7 +15,7 @@ import pytest
 from index.embedder import Embedder
 from server.commands.status import _lines
 from server.exposure import Examination, ExposureWatch, Finding
-from server.schemas.reports import StatusOut
+from server.schemas.standing import StandingOut
 from server.upstream_endpoints import ENDPOINTS, KEYED
 from tests.server.operators import operators, until
 from tests.server.world import LoopbackUpstream, Request, Writer, says_json
@@ -232,6 +232,6 @@ async def test_status_tells_the_findings(tmp_path: Path, embedder: Embedder) -> 
             "fix": "let only Lethe reach it (deploy/network.md)",
         }
         assert KEY not in json.dumps(status)
-        lines = "\n".join(_lines(StatusOut.model_validate(status)))
+        lines = "\n".join(_lines(StandingOut.model_validate({name: status[name] for name in StandingOut.model_fields})))
         assert "critical  anyone  POST /collective_rpc" in lines
         assert "it exposes 4 paths" in lines
