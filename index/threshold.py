@@ -123,6 +123,10 @@ def calibrate(
     )
 
 
+LOWEST_FPR: Final = 1e-9
+"""The lowest rate of false positives that may be asked for: already this one needs a sample of a billion answers."""
+
+
 def answers_needed(fpr: float, sure: float | None = None) -> int:
     """The least number of benign answers that can show a rate of `fpr` (with confidence `sure`)."""
     if sure is None:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from guard.policy import InContext, Mode
-from guard.verdict import Action, Match, Side, Verdict
+from guard.policy import InContext
+from guard.verdict import Action, Side, Verdict
+from server.decision_rows import DecisionRows
 from server.dialects.dialect import Asked, Dialect, Frame, Telling
 from server.dialects.fields import is_name
 from server.guarding import Guarded
 from server.judging import Judge, View
 from server.observation import (
     AddedLatency,
-    DecisionObserved,
     FieldsDropped,
     InContextObserved,
     Observer,
@@ -141,33 +141,12 @@ class Exchange:
         if not verdict.matches:
             return
         self.rose_to(RequestOutcome.FLAGGED)
-        counted: set[bool] = set()
-        for row in sorted(self._rows(side, verdict), key=lambda row: (row.action, row.score), reverse=True):
-            first = row.shadow not in counted
-            counted.add(row.shadow)
-            self.observer.observe(replace(row, counted=True) if first else row)
+        for row in self._decisions.of(side, verdict):
+            self.observer.observe(row)
 
-    def _rows(self, side: Side, verdict: Verdict) -> Iterator[DecisionObserved]:
-        for match in verdict.matches:
-            yield self._row(side, match, verdict.revision)
-
-    def _row(self, side: Side, match: Match, revision: int) -> DecisionObserved:
-        policy = self.view.rules.by_entry[match.entry_id].policy
-        return DecisionObserved(
-            request_id=self.caller.request_id,
-            namespace=self.caller.namespace,
-            dialect=self.dialect.name,
-            side=side,
-            action=policy.action(match.kind, side),
-            kind=match.kind,
-            stage=match.detector,
-            entry_id=match.entry_id,
-            score=match.score,
-            threshold=match.threshold,
-            revision=revision,
-            shadow=policy.mode is Mode.SHADOW,
-            view=match.view,
-        )
+    @property
+    def _decisions(self) -> DecisionRows:
+        return DecisionRows(self.caller.request_id, self.caller.namespace, self.dialect.name, self.view.rules)
 
     def _excused(self) -> None:
         """Tell what only repeated the user's own words: apart from what the model recalled."""
@@ -179,7 +158,7 @@ class Exchange:
             )
             if rule is InContext.FLAG:
                 self.rose_to(RequestOutcome.FLAGGED)
-                self.observer.observe(replace(self._row(side, match, self.view.revision), action=Action.FLAG))
+                self.observer.observe(replace(self._decisions.row(side, match, self.view.revision), action=Action.FLAG))
 
     def concluded(self, guarded: Guarded) -> None:
         """What became of one choice."""

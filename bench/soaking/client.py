@@ -125,4 +125,5 @@ class Client:
 
 def _asked(seed: int, stream: bool) -> dict[str, object]:
     question = f"Please write note number {seed} about anything you like."
-    return {"model": MODEL, "messages": [{"role": "user", "content": question}], "seed": seed, "stream": stream}
+    said = {"messages": [{"role": "user", "content": question}], "user": f"user-{seed}"}  # each has a ledger of its own
+    return {"model": MODEL, **said, "seed": seed, "stream": stream}

@@ -96,12 +96,16 @@ def run(options: argparse.Namespace, variables: Mapping[str, str]) -> int:
 def _check(options: argparse.Namespace) -> None:
     if (options.benign is None) == (not options.recent):
         raise SettingsInvalid("give either --benign FILE or --recent")
+    from index.threshold import LOWEST_FPR  # noqa: PLC0415  # as above
+
     if options.recent and options.entries is not None:
         raise SettingsInvalid("--recent goes with the entries of the store: leave out --entries")
     for flag in ("fpr", "confidence"):
         value = getattr(options, flag)
         if value is not None and not 0.0 < value < 1.0:
             raise CommandFailed(f"--{flag} is a share, above 0 and below 1")
+    if options.fpr < LOWEST_FPR:
+        raise CommandFailed(f"--fpr is at least {LOWEST_FPR:g}: no sample shows a lower rate")
     if options.next < 1 or not 0.0 < options.days <= 30.0:
         raise CommandFailed("--next is at least 1, and --days lie above 0 and up to 30")
 

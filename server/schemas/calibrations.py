@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from index.threshold import LOWEST_FPR
 from server.schemas.base import ForgetText, KindName, Schema
 from server.score_curves import Curves
 
@@ -30,7 +31,7 @@ class CalibrationIn(Schema):
     a bound that holds with it, else the expected rate. `next` is how many texts to come the prediction is made for.
     """
 
-    fpr: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    fpr: Annotated[float, Field(ge=LOWEST_FPR, lt=1)] = 0.01
     side: SideName = "answer"
     samples: Literal["recent"] | Annotated[Samples, Field(min_length=20, max_length=10_000)]
     positives: Annotated[Samples, Field(max_length=10_000, default_factory=list)]

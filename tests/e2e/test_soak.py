@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tests.server.processes import ROOT, environment
 
-MINUTES, STREAMS = 0.75, 12
-GROWTH_KIB = 100 * 1024
+MINUTES, STREAMS = 2.0, 12
+GROWTH_KIB = 50 * 1024
 """A server that has just begun still prepares itself for every length of text: a leak shows in the long run only, so
 that this limit merely catches memory that is never given back at all."""
 

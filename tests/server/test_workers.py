@@ -41,8 +41,8 @@ class Model(BaseHTTPRequestHandler):
         self._send({"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]})
 
     def do_GET(self) -> None:
-        """Be reachable."""
-        self._send({"object": "list", "data": []})
+        """Be reachable, with one model."""
+        self._send({"object": "list", "data": [{"id": CHAT["model"], "object": "model"}]})
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
