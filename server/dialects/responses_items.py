@@ -133,12 +133,12 @@ def texts_of_event(body: Json) -> Iterator[Text]:
     if told is None:
         return
     if isinstance(body.get("name"), str):
-        yield Text((owner, "name"), _of_call(number, "name"), body, "name")
+        yield Text((owner, "name"), _of_call(number, "name", owner), body, "name")
     root, key = told
     if isinstance(body.get(key), str):
         spoken = _SPOKEN.get(type_.rpartition(".")[0])
         place = f"{root}[{number_of(body, f'{root}_index')}]" if spoken else root
-        channel = Channel(0, spoken, part=owner + place) if spoken else _of_call(number, root)
+        channel = Channel(0, spoken, part=owner + place) if spoken else _of_call(number, root, owner)
         yield Text((owner, place), channel, body, key)
 
 
@@ -152,11 +152,11 @@ def texts_of_item(item: Json, number: int) -> Iterator[Text]:
         text = item.get(key)
         # an id that no model wrote needs no look
         if isinstance(text, str) and not (key == "call_id" and _RANDOM.fullmatch(text)):
-            yield Text((owner, key), _of_call(number, key), item, key)
+            yield Text((owner, key), _of_call(number, key, owner), item, key)
     action = item.get("action") or {}
     for key in _OF_ACTIONS:
         if isinstance(action.get(key), str):
-            yield Text((owner, f"action.{key}"), _of_call(number, f"action.{key}"), action, key)
+            yield Text((owner, f"action.{key}"), _of_call(number, f"action.{key}", owner), action, key)
 
 
 def _text_of_part(owner: str, place: str, part: Json) -> Iterator[Text]:
@@ -165,6 +165,6 @@ def _text_of_part(owner: str, place: str, part: Json) -> Iterator[Text]:
         yield Text((owner, place), Channel(0, part["type"], part=owner + place), part, key)
 
 
-def _of_call(number: int, key: str) -> Channel:
+def _of_call(number: int, key: str, owner: str) -> Channel:
     place = f"output[{number}]"
-    return Channel(0, f"{place}.{key}", hold_whole=True, json=key == "arguments", group=place)
+    return Channel(0, f"{place}.{key}", hold_whole=True, json=key == "arguments", group=place, part=owner)

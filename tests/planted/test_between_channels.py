@@ -180,3 +180,13 @@ async def test_a_suppressed_tool_call_is_never_executable(text: str, where: str)
         assert b"tool_use" not in (await ask(w, "messages", data, (), True)).body
         data = responses_world.named(responses_world.streamed(responses_world.calls(*parts, name=name)))
         assert b"function_call_arguments.done" not in (await ask(w, "responses", data, (), True)).body
+
+
+async def test_what_an_event_without_an_item_says_hides_nothing_of_what_the_item_says() -> None:
+    run = " ".join(WORDS[:K])
+    events = responses_world.streamed(responses_world.calls('{"text":"gr', f'{run}"}}'))
+    told = next(event for event in events if event["type"] == "response.function_call_arguments.delta")
+    del told["item_id"]
+    async with pieces_world() as w:
+        for cuts in cuttings(data := responses_world.named(events)):
+            assert run not in (await ask(w, "responses", data, cuts, True)).body.decode()
