@@ -38,7 +38,7 @@ from server.logs import record
 from server.observation import DegradedReason
 
 EVERY_S: Final = 0.5
-MOST_ACCOUNTS: Final = 10_000
+MOST_ACCOUNTS: Final = 4_000
 """Accounts in memory; of more, those that are idle longest are read again when they are asked for."""
 
 LONGEST_TURNS: Final = 4_000
