@@ -68,6 +68,7 @@ class Course:
         self._waiting = False  # something that was judged is held by it
         self._cleared = 0  # adaptive: where what may leave ends, but for what is always held back
         self._limit = 0
+        self._brink = (0, 0)  # the token that ended the last tail which might have become a match
         self._steps: deque[Step] = deque()
         self._free = 0  # how far text may leave before the first step
         self._reading = True  # false once a watcher's verdict stops the text, or the text ended
@@ -100,10 +101,13 @@ class Course:
         words = words_of_token(token)
         self._stretches.push(words)
         self._lattice.push(token, words)
+        before = self._watcher.watch_from if words else None
         for word in words:
             matches = self._watcher.push(word)
             if matches and self._convict(self._decide(matches)):
                 return False
+        if before is not None and before != self._watcher.watch_from:
+            self._brink = (token.start, token.end)
         self._stale = True
         if self._segmenter.push(token, len(words), following):
             self._cut(token.end)
@@ -129,7 +133,7 @@ class Course:
         until = end
         if self._glance is not None:
             self._glance.cut()
-            until -= self._plan.adaptive.hold_back  # judged, and still held: else the next words would come after a gap
+            until = self._back_from(end)  # judged, and still held: else the next words would come after a gap
         windows = self._segment_windows()
         self._steps.append(Step(windows, self._limit_now(until), closes=True, since=self._segments[-2]))
         self._cleared = end
@@ -142,7 +146,7 @@ class Course:
             self._unseen += len(words)
             if self._unseen >= self._plan.adaptive.look_words:
                 self._unseen = 0
-                self._look(end, end - self._plan.adaptive.hold_back)
+                self._look(end, self._back_from(end))
                 self._cleared = end
         elif words or not self._unseen:
             self._unseen = 0
@@ -154,7 +158,7 @@ class Course:
 
     def _let_go(self, arrived: int) -> None:
         """More has arrived: what was cleared may leave, but for the end of it all."""
-        until = min(self._cleared, arrived - self._plan.adaptive.hold_back)
+        until = min(self._cleared, self._back_from(arrived))
         if until <= self._limit and not self._waiting:
             return
         limit = self._limit_now(until)
@@ -166,6 +170,13 @@ class Course:
             self._steps.append(Step((), limit))
         else:
             self._steps[-1].limit = max(self._steps[-1].limit, limit)
+
+    def _back_from(self, arrived: int) -> int:
+        """What is always held back begins here. It does not cut the word after a tail that was held: a part of that
+        word might be the one that the tail waited for, if nothing more of it left."""
+        until = arrived - self._plan.adaptive.hold_back
+        start, end = self._brink
+        return start if start < until < end else until
 
     def _convict(self, verdict: Verdict) -> bool:
         """Act on a watcher's verdict. True when the text stops here."""

@@ -104,13 +104,20 @@ class Order:
         return grown
 
     def _drop(self, number: int) -> None:
-        """Threads that no later word can continue, and of those that end alike all but the longest."""
-        longest: dict[tuple[int, ...], list[int]] = {}
+        """Threads that no later word can continue, and of those that end alike all but the longest and the one whose
+        last words stand at one distance for longest: fewer of those convict."""
+        if len(self.threads) == 1:
+            if number >= max(self.threads[0][-2:]) + self.reach:
+                self.threads.clear()
+            return
+        kept: dict[tuple[int, int, bool], tuple[int, list[int]]] = {}
         for thread in self.threads:
-            end = tuple(thread[-2:])
-            if number < max(end) + self.reach and len(thread) > len(longest.get(end, ())):
-                longest[end] = thread
-        self.threads = list(longest.values())
+            last, before = thread[-1], thread[-2]
+            if number < max(last, before) + self.reach:
+                for by_distance, length in ((False, len(thread)), (True, _even(thread))):
+                    if length > kept.get((before, last, by_distance), (0, thread))[0]:
+                        kept[before, last, by_distance] = (length, thread)
+        self.threads = list({id(thread): thread for _, thread in kept.values()}.values())
 
     def _turned(self, thread: list[int], number: int, read: _Reader) -> list[int]:
         last = max(thread[-2:])
@@ -127,6 +134,15 @@ class Order:
             return []
         nearer = range(number - 1, last, -1) if number == expected else ()
         return next(([other] for other in (number, *nearer) if read.joins(thread, other)), [])
+
+
+def _even(thread: Sequence[int]) -> int:
+    """How many of the last words of a thread stand at one distance."""
+    gap = thread[-1] - thread[-2]
+    count = 2
+    while count < len(thread) and thread[-count] - thread[-count - 1] == gap:
+        count += 1
+    return count
 
 
 class _Reader:

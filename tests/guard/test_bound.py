@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from guard.events import Check, Release
 from guard.fingerprint import SHINGLE_WORDS, FingerprintWatcher
 from guard.plan import StreamPlan
 from guard.policy import Adaptive, Policy, Rule, Rules, Streaming
@@ -38,6 +39,16 @@ class Coin:
 
     def cut(self) -> None:
         self._seen = 7
+
+
+class Never:
+    """A glance that lets everything go."""
+
+    def push(self, words: Sequence[Word]) -> bool:
+        return False
+
+    def cut(self) -> None:
+        """Forgets nothing."""
 
 
 @st.composite
@@ -146,3 +157,32 @@ def test_a_machine_that_holds_too_little_breaks_the_bound(mutant: type[StreamMac
 
     with pytest.raises(AssertionError):
         attempt()
+
+
+@pytest.mark.parametrize("ending", ["way", "s", "case of the old mill", "2"])
+@pytest.mark.parametrize("hold_back", [0, 3, 6, 12])
+def test_a_word_is_never_cut_where_its_beginning_would_complete_a_run(ending: str, hold_back: int) -> None:
+    passage = "the lamp keeper climbs the iron stair in the rain"
+    rules = Rules(1, {"p": Rule("p", Kind.PASSAGE, Policy())}, Policy())
+    plan = StreamPlan(Streaming.ADAPTIVE, adaptive=Adaptive(hold_back=hold_back))
+    machine = StreamMachine(
+        plan,
+        FingerprintWatcher(Table({"p": passage}), SHINGLER),
+        lambda found: rules.decide(found, Side.ANSWER),
+        Never(),
+    )
+    runs = {tuple(passage.split()[i : i + 4]) for i in range(7)}
+    shown = ""
+    for char in f"He climbs the iron stair{ending} and leaves for the town.":
+        machine.feed(char)
+        while True:
+            event = machine.next_event()
+            if isinstance(event, Check):
+                machine.resolve([Verdict()] * len(event.windows))
+            elif isinstance(event, Release):
+                shown += event.text
+                norms = [word.norm for word in words_of(shown)]
+                assert not any(tuple(norms[i : i + 4]) in runs for i in range(len(norms))), shown
+            else:
+                break
+    assert shown.startswith("He climbs the iron stair")

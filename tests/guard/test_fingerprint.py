@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from guard.detector import Window
@@ -131,6 +131,9 @@ def check_nothing_is_held_for_ever(cls: type[FingerprintWatcher], text: str) -> 
 Check = Callable[[type[FingerprintWatcher], str], None]
 
 
+@example(
+    "the rain rain iron rain rain stair rain rain and rain rain the the rain rain lamp rain rain keeper rain rain of"
+)
 @given(ANY_TEXT)
 def test_it_finds_exactly_the_forgotten_runs_in_every_order(text: str) -> None:
     check_it_finds_exactly_the_forgotten_runs(FingerprintWatcher, text)
