@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from guard.detector import Window
 from guard.events import Release, Stop
 from guard.stream import StreamMachine
 from server.dialects.escapes import values_in
 from server.lanes import TAIL, Held, Lane
+
+_WORD: Final = re.compile(r"[^\W_]+")
 
 
 class Crossing(Lane):
@@ -59,11 +63,22 @@ class Crossing(Lane):
         super().end()
 
     def cut(self) -> None:
-        """Nothing leaves of what was not judged together with what came before it."""
+        """Nothing leaves of what was not judged together with what came before it, but for the end of a word that began
+        to leave: without it, it would be another word."""
         for portion in self._portions:
-            portion.held.cut = portion.held.lost = True
-            portion.held.frame.say(portion.piece, "")
+            kept = self._rest_of_word(portion.start, portion.piece.text) if portion is self._portions[0] else ""
+            portion.held.cut = True
+            portion.held.lost |= not kept
+            portion.held.frame.say(portion.piece, kept)
         self._let_all_go()
+
+    def _rest_of_word(self, start: int, text: str) -> str:
+        """The beginning of what the channel's own lane let go of a text, if it goes on with a word begun before it."""
+        begun = "".join(self.texts)[: start - self._skip][-1:]
+        if self.channel.json or not begun.isalnum():
+            return ""
+        found = _WORD.match(text)
+        return found[0] if found else ""
 
     def _hear(self, text: str) -> None:
         super()._hear(text)
